@@ -1,0 +1,98 @@
+"""Dense blocks: a linear map, a norm, an activation, dropout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus", "linear", "maxout")
+INITIALIZERS = (
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "zeros",
+)
+
+
+@keras.saving.register_keras_serializable("tabdl")
+class Dropout(keras.layers.Layer):
+    """Dropout whose rate is a weight, so that networks differing only in it share their compiled functions."""
+
+    def __init__(self, rate: float, **options: Any):
+        super().__init__(**options)
+        self.initial_rate = rate
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def build(self, input_shape: Any) -> None:
+        start = keras.initializers.Constant(self.initial_rate)
+        self.rate = self.add_weight(shape=(), initializer=start, trainable=False, name="rate")
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training:
+            return x
+        drawn = keras.random.uniform(ops.shape(x), seed=self.seed_generator)
+        return ops.where(drawn < self.rate, 0.0, x / (1.0 - self.rate))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"rate": self.initial_rate}
+
+
+def join(*parts: Any) -> Any:
+    """Concatenate the parts that exist along the last axis."""
+    present = [part for part in parts if part is not None]
+    return present[0] if len(present) == 1 else ops.concatenate(present, axis=-1)
+
+
+def dense(x: Any, units: int, *, initializer: str = "glorot_uniform", l1: float = 0.0, l2: float = 0.0) -> Any:
+    """Linear map of the last axis, with optional penalties on its kernel."""
+    penalty = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
+    return keras.layers.Dense(units, kernel_initializer=initializer, kernel_regularizer=penalty)(x)
+
+
+def normalize(x: Any, norm: str | None) -> Any:
+    """Batch or layer normalisation of the last axis; None leaves x as it is."""
+    if norm is None:
+        return x
+    return keras.layers.BatchNormalization()(x) if norm == "batch" else keras.layers.LayerNormalization()(x)
+
+
+def dense_block(
+    x: Any,
+    units: int,
+    *,
+    activation: str = "relu",
+    norm: str | None = None,
+    dropout: float = 0.0,
+    initializer: str = "glorot_uniform",
+    l1: float = 0.0,
+    l2: float = 0.0,
+) -> Any:
+    """Linear -> norm -> activation -> dropout; maxout takes the larger of two linear maps (arXiv 1302.4389)."""
+    pieces = 2 if activation == "maxout" else 1
+    x = dense(x, units * pieces, initializer=initializer, l1=l1, l2=l2)  # (..., pieces * units)
+    x = normalize(x, norm)
+    x = ops.maximum(x[..., :units], x[..., units:]) if pieces == 2 else keras.activations.get(activation)(x)
+    return Dropout(dropout)(x) if dropout else x  # (..., units)
+
+
+def residual_block(x: Any, hidden: int, *, dropout: float, norm: str | None) -> Any:
+    """x + Linear(Dropout(ReLU(Linear(norm(x))))): the block of arXiv 2106.11959."""
+    width = x.shape[-1]
+    h = dense_block(normalize(x, norm), hidden, dropout=dropout, initializer="he_normal")  # (rows, hidden)
+    return x + dense(h, width)  # (rows, width)
+
+
+def normalize_relu(x: Any, norm: str | None) -> Any:
+    """ReLU(norm(x)): what follows the last residual block."""
+    return keras.activations.relu(normalize(x, norm))

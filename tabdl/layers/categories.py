@@ -1,0 +1,85 @@
+"""Categories -> vectors. Code 0 is a missing cell, code 1 a value not seen in fit; both start at zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tabdl.spec import Inputs
+
+
+def embedding_width(codes: int) -> int:
+    """Width of an entity embedding: 1.6 * codes^0.56, between 2 and 32 (the rule of fastai's tabular learner)."""
+    return int(np.clip(round(1.6 * codes**0.56), 2, 32))
+
+
+@keras.saving.register_keras_serializable("tabdl")
+class Embeddings(keras.layers.Layer):
+    """Entity embeddings of all category columns in one table: one gather, one gradient (arXiv 1604.06737).
+
+    Input int (rows, columns); output float32 (rows, sum of widths).
+    """
+
+    def __init__(self, codes: tuple[int, ...], widths: tuple[int, ...], scale: float = 0.1, **options: Any):
+        super().__init__(**options)
+        self.codes, self.widths, self.scale = tuple(codes), tuple(widths), scale
+
+    def build(self, input_shape: Any) -> None:
+        """One table a distinct width; columns of the same width share it, each with its own rows."""
+        self.groups = []  # (columns, offsets, table)
+        normal = keras.initializers.RandomNormal(stddev=self.scale)
+        for width in sorted(set(self.widths)):
+            columns = [j for j, w in enumerate(self.widths) if w == width]
+            sizes = [self.codes[j] for j in columns]
+            offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype("int32")
+
+            def initial(shape: Any, dtype: Any = None, offsets: Any = offsets) -> Any:
+                keep = np.ones(shape[:1] + (1,), "float32")
+                keep[np.concatenate([offsets, offsets + 1])] = 0.0
+                return normal(shape, dtype=dtype) * keep
+
+            table = self.add_weight(shape=(int(sum(sizes)), width), initializer=initial, name=f"table_{width}")
+            self.groups.append((columns, offsets, table))
+
+    def call(self, codes: Any) -> Any:
+        parts: dict[int, Any] = {}
+        for columns, offsets, table in self.groups:
+            picked = ops.take(codes, np.array(columns, "int32"), axis=1) + offsets  # (rows, columns of this width)
+            vectors = ops.take(table, picked, axis=0)  # (rows, columns of this width, width)
+            parts |= {j: vectors[:, i] for i, j in enumerate(columns)}
+        if len(self.groups) == 1:
+            return ops.reshape(vectors, (-1, sum(self.widths)))
+        return ops.concatenate([parts[j] for j in range(len(self.widths))], axis=-1)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], sum(self.widths))
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"codes": self.codes, "widths": self.widths, "scale": self.scale}
+
+
+def embed(inputs: Inputs, width: int | None = None) -> Any:
+    """All category columns as vectors (rows, sum of widths), or None without such columns."""
+    if inputs.categories is None:
+        return None
+    codes = inputs.spec.categories
+    widths = tuple(width or embedding_width(n) for n in codes)
+    return Embeddings(codes, widths)(inputs.categories)
+
+
+def one_hot(inputs: Inputs, limit: int = 12) -> Any:
+    """Columns of up to `limit` codes one-hot, wider ones embedded; a missing or unseen value is all zeros or a zero vector."""
+    if inputs.categories is None:
+        return None
+    codes = inputs.spec.categories
+    narrow = [j for j, n in enumerate(codes) if n <= limit]
+    wide = [j for j, n in enumerate(codes) if n > limit]
+    parts = [ops.one_hot(inputs.categories[:, j], codes[j], dtype="float32") for j in narrow]
+    if wide:
+        rest = Inputs(type(inputs.spec)(categories=tuple(codes[j] for j in wide)))
+        rest.categories = ops.take(inputs.categories, np.array(wide, "int32"), axis=1)
+        parts.append(embed(rest))
+    return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]

@@ -1,0 +1,74 @@
+"""Scaled numbers -> vectors: piecewise-linear encodings with bins learned from the training rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from tabdl.quantiles import weighted_quantiles
+from tabdl.spec import Inputs
+
+
+@keras.saving.register_keras_serializable("tabdl")
+class PiecewiseLinear(keras.layers.Layer):
+    """Piecewise-linear embedding, version B (Gorishniy et al., arXiv 2203.05556; zero-initialised as in TabM, arXiv 2410.24210).
+
+    Each number x becomes u x + v + PLE(x) A with PLE(x)_i = (x - b_i) / (b_{i+1} - b_i) clipped to [0, 1]; the first
+    component is not clipped below, the last not above. Input (rows, columns); output (rows, columns * width).
+    The edges b are quantiles of the training rows: weights that `adapt` sets and no optimiser changes.
+    """
+
+    def __init__(self, bins: int, width: int, **options: Any):
+        super().__init__(**options)
+        self.bins, self.width = bins, width
+
+    def build(self, input_shape: Any) -> None:
+        columns = input_shape[-1]
+        bound = self.width**-0.5
+        uniform = keras.initializers.RandomUniform(-bound, bound)
+        still = {"initializer": "zeros", "trainable": False}
+        self.slope = self.add_weight(shape=(columns, self.bins), name="slope", **still)  # 1 / bin size, 0 for an unused bin
+        self.shift = self.add_weight(shape=(columns, self.bins), name="shift", **still)  # - left edge / bin size
+        self.low = self.add_weight(shape=(columns, self.bins), name="low", **still)  # clipping from below
+        self.high = self.add_weight(shape=(columns, self.bins), name="high", **still)  # clipping from above
+        self.kernel = self.add_weight(shape=(columns, self.bins, self.width), initializer="zeros", name="kernel")
+        self.linear = self.add_weight(shape=(columns, self.width), initializer=uniform, name="linear")
+        self.bias = self.add_weight(shape=(columns, self.width), initializer=uniform, name="bias")
+
+    def call(self, x: Any) -> Any:
+        parts = ops.expand_dims(x, -1) * self.slope + self.shift  # (rows, columns, bins)
+        parts = ops.minimum(ops.maximum(parts, self.low), self.high)
+        parts = ops.transpose(parts, (1, 0, 2))  # (columns, rows, bins)
+        encoded = ops.transpose(ops.matmul(parts, self.kernel), (1, 0, 2))  # (rows, columns, width)
+        embedded = encoded + ops.expand_dims(x, -1) * self.linear + self.bias
+        return ops.reshape(embedded, (-1, x.shape[1] * self.width))  # (rows, columns * width)
+
+    def adapt(self, values: np.ndarray, weight: np.ndarray | None) -> None:
+        """Set the edges to quantiles of the training rows, values (rows, columns)."""
+        slope, shift, low, high = np.zeros((4, values.shape[1], self.bins), np.float32)
+        levels = np.linspace(0, 1, self.bins + 1)
+        for j in range(values.shape[1]):
+            edges = np.unique(weighted_quantiles(values[:, j], levels, weight))
+            used = len(edges) - 1
+            if used < 1:
+                continue
+            size = np.diff(edges)
+            slope[j, :used], shift[j, :used], high[j, :used] = 1 / size, -edges[:-1] / size, 1
+            low[j, 0], high[j, used - 1] = -np.inf, np.inf
+        far = np.float32(1e6)  # scaled numbers stay in (-3, 3): never reached, and finite in a file
+        for variable, array in zip((self.slope, self.shift, self.low, self.high), (slope, shift, low, high), strict=True):
+            variable.assign(np.clip(array, -far, far))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], input_shape[1] * self.width)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"bins": self.bins, "width": self.width}
+
+
+def piecewise_linear(inputs: Inputs, bins: int, width: int) -> Any:
+    """Piecewise-linear embedding of all numbers (rows, numbers * width), or None without numbers."""
+    return None if inputs.numbers is None else PiecewiseLinear(bins, width)(inputs.numbers)

@@ -1,0 +1,89 @@
+"""A network: hyper-parameters and `forward`. It knows shapes, not tasks, data or training."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from tabdl.params import Parameters
+from tabdl.spec import Head, Inputs, Spec
+
+
+class Network(Parameters):
+    """Base of all networks. A subclass declares parameters and a `forward` method from `Inputs` to features."""
+
+    def network_params(self) -> dict[str, Any]:
+        """Values of the hyper-parameters that belong to the network, not to its training."""
+        return {name: getattr(self, name) for name in network_class(type(self)).fields}
+
+
+class TableNetwork(Network):
+    """Network on tables: `forward(inputs)` returns features (rows, width) or (rows, members, width)."""
+
+
+def network_class(cls: type) -> type[Network]:
+    """The pure network behind an estimator class: its first base that holds no training parameters."""
+    for base in cls.__mro__:
+        if issubclass(base, Network) and "random_state" not in base.fields:
+            return base
+    raise TypeError(f"{cls.__name__} should inherit from a Network such as TableNetwork; add one to its bases")
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Keras draws the seeds of initialisers and dropout from Python's generator: lend it ours, give the user's back."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def build(network: Network, spec: Spec, head: Head, seed: int) -> Any:
+    """Fresh `keras.Model` from encoded arrays to logits (rows, [members,] head.outputs)."""
+    import keras
+
+    from tabdl.layers import members
+
+    shapes = {"numbers": spec.numbers, "flags": spec.flags, "categories": len(spec.categories)}
+    symbols = {
+        kind: keras.Input((width,), dtype="int32" if kind == "categories" else "float32", name=kind)
+        for kind, width in shapes.items()
+        if width
+    }
+    with seeded(seed):
+        features = network.forward(Inputs(spec, **symbols))  # ty: a network without forward is caught below
+        logits = members.head(features, head.outputs)
+    return keras.Model(symbols, logits, name=type(network).__name__.lower())
+
+
+def weight_paths(model: Any) -> list[str]:
+    """One stable name a weight: layer names numbered by first appearance, never by Keras's global counters."""
+    seen: dict[tuple[str, str], dict[str, str]] = {}
+    paths = []
+    for weight in model.weights:
+        *scopes, leaf = weight.path.split("/")
+        stable = ""
+        for scope in scopes:
+            base = re.sub(r"_\d+$", "", scope)
+            names = seen.setdefault((stable, base), {})
+            stable += names.setdefault(scope, f"{base}_{len(names)}") + "/"
+        paths.append(stable + leaf)
+    return paths
+
+
+def get_weights(model: Any) -> dict[str, np.ndarray]:
+    """Copies of all weights by stable name."""
+    return {path: np.array(w.numpy()) for path, w in zip(weight_paths(model), model.weights, strict=True)}
+
+
+def set_weights(model: Any, weights: dict[str, np.ndarray]) -> None:
+    """Assign weights by stable name; shapes must match."""
+    for path, weight in zip(weight_paths(model), model.weights, strict=True):
+        weight.assign(weights[path])

@@ -1,0 +1,1 @@
+"""From arrays to weights: row order, schedules, losses, early stopping, checkpoints, history."""

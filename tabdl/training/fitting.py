@@ -1,0 +1,78 @@
+"""From an estimator's parameters to a training run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tabdl import backends
+from tabdl.network import get_weights, set_weights
+from tabdl.training.checkpoint import Checkpoint, fingerprint
+from tabdl.training.initial import adapt
+from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
+from tabdl.training.program import Program, Updates, get_program
+from tabdl.training.train import Settings, Validation, train
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a training run leaves behind."""
+
+    weights: dict[str, np.ndarray]
+    history: dict[str, list[float]]
+    best_epoch: int
+    program: Program
+    values: list[Any]
+
+
+def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settings:
+    """Parameters of the estimator with every 'auto' made a number."""
+    sizes = {"auto": automatic_batch_size(rows), "full": rows}
+    size = sizes.get(estimator.batch_size, estimator.batch_size)
+    plan = Plan.of(rows, int(size))
+    epochs = automatic_epochs(plan.steps * plan.chunks) if estimator.epochs == "auto" else int(estimator.epochs)
+    return Settings(
+        plan=plan,
+        epochs=1 if partial else epochs,
+        learning_rate=float(estimator.learning_rate),
+        schedule="constant" if partial else estimator.schedule,
+        warmup=0.0 if partial else float(estimator.warmup),
+        weight_decay=float(estimator.weight_decay),
+        patience=int(estimator.patience),
+        seed=seed,
+        time_limit=estimator.time_limit,
+        verbose=int(estimator.verbose),
+        updates=Updates(estimator.optimizer, float(estimator.momentum), estimator.clip_norm),
+        title=type(estimator).__name__,
+    )
+
+
+def fit_network(
+    estimator: Any,
+    arrays: dict[str, np.ndarray],
+    validation: Validation | None,
+    seed: int,
+    *,
+    start: dict[str, np.ndarray] | None,
+    partial: bool,
+) -> Fitted:
+    """Build or find the network, train it from fresh weights or from `start`, and return the best weights."""
+    program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
+    model = program.fresh_model(network, seed)
+    if start is None:
+        weight = arrays["weight"].astype(np.float64)
+        adapt(model, arrays, None if np.ptp(weight) == 0 else weight, estimator.target_.head)
+    else:
+        set_weights(model, start)
+    settings = make_settings(estimator, len(arrays["target"]), seed, partial)
+    checkpoint = None
+    if estimator.checkpoint is not None and not partial:
+        mark = fingerprint(arrays, json.dumps([repr(network.network_params()), repr(settings), backends.name(), start is None]))
+        checkpoint = Checkpoint(estimator.checkpoint, mark)
+    done = train(
+        program, model, arrays, settings, validation=validation, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint
+    )
+    return Fitted(get_weights(model), done.history, done.best_epoch, program, backends.forward_values(model))
