@@ -1,0 +1,1 @@
+"""The scikit-learn glue: `fit` and `predict`, once."""

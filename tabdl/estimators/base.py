@@ -1,0 +1,301 @@
+"""What every estimator does: check, encode, train, predict."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.random import RandomState
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from tabdl.encoding.table import TableEncoder
+from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.estimators.html import estimator_html
+from tabdl.estimators.rows import Rows, category_order, derive, draw_seed, hold_out, make_rows
+from tabdl.frames import read_frame
+from tabdl.params import Parameters, param
+from tabdl.schema import Schema
+from tabdl.targets import Target
+
+
+class Live:
+    """What a fitted estimator keeps in memory only: compiled functions and weights on the device."""
+
+    def __init__(self) -> None:
+        self.program: Any = None
+        self.values: Any = None
+        self.model: Any = None
+
+
+class Estimator(Parameters, BaseEstimator):
+    """Base of all estimators: `fit` on any table, `predict` in the units of y."""
+
+    epochs: int | str = param("auto", "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs", low=1, options=("auto",))
+    batch_size: int | str = param(
+        "auto",
+        "most rows in a step; 'auto': 32 below 1,000 rows, then 64, 128, 256 up to 100,000 and 1,024 above; 'full': all rows",
+        low=1,
+        options=("auto", "full"),
+    )
+    learning_rate: float = param(3e-3, "peak learning rate", low=1e-6, high=10, log=True)
+    optimizer: str = param(
+        "adam",
+        "kind of update",
+        options=("adam", "nadam", "adamax", "sgd", "nesterov", "rmsprop", "adagrad", "lion"),
+    )
+    momentum: float = param(0.9, "momentum of SGD and RMSprop, first moment of the Adam family", low=0, high=0.999)
+    schedule: str = param(
+        "cosine", "course of the learning rate", options=("constant", "cosine", "linear", "exponential", "step")
+    )
+    warmup: float = param(0.05, "share of the training in which the learning rate rises from zero", low=0, high=0.5)
+    weight_decay: float = param(1e-4, "decoupled decay of kernels and embeddings, times the learning rate", low=0, high=10)
+    clip_norm: float | None = param(1.0, "largest norm of the gradient of all weights; None: no limit", low=1e-3)
+    validation_fraction: float = param(0.15, "share of the rows held out when no X_val is given; 0: none", low=0, high=0.5)
+    patience: int = param(16, "epochs without a better validation score before training stops", low=1)
+    time_limit: float | None = param(None, "seconds of training; the schedule is shortened to fit", low=0)
+    callbacks: tuple | list | None = param(None, "Keras callbacks; each fit uses copies; batch events come every up to 128 steps")
+    checkpoint: str | Path | None = param(None, "file that keeps the state of a running fit; the same fit goes on from there")
+    warm_start: bool = param(False, "whether the next fit goes on from the weights of the last one")
+    device: str | None = param(None, "'cpu', 'gpu' or 'gpu:1'; None: the backend's own choice")
+    random_state: int | RandomState | None = param(None, "seed of weights, order and split: an int gives the same model again")
+    verbose: int = param(0, "0: silent, 1: a progress bar with validation score and time left, 2: a line an epoch", low=0)
+
+    # ---- fit -------------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        schema: Schema | dict[str, str] | None = None,
+    ) -> Any:
+        """Learn from a raw table.
+
+        Parameters
+        ----------
+        X : table (rows, columns): DataFrame of pandas, polars or pyarrow, array, list of lists or of dicts
+            Numbers, text, dates, booleans, gaps as they are.
+        y : array (rows,) or (rows, outputs)
+            What to predict.
+        sample_weight : array (rows,), optional
+            Weight of each row in loss, encoding and scaling; an integer counts like repeated rows.
+        X_val, y_val, sample_weight_val : like X, y, sample_weight, optional
+            Rows for early stopping, instead of a share of X.
+        schema : Schema or {column: kind}, optional
+            What the columns are, or corrections to what would be inferred: {"zip": "category"}.
+
+        Returns
+        -------
+        The fitted estimator itself.
+
+        Raises
+        ------
+        ParameterError, SchemaError, TargetError
+            When parameters, X or y cannot be used; the message says what to change.
+        """
+        self.check_params()
+        if (X_val is None) != (y_val is None):
+            raise ParameterError("X_val and y_val belong together: give both or neither")
+        seed = draw_seed(self.random_state)
+        rows = self._read_rows(X, y, sample_weight)
+        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)
+        if rows.frame.rows < 2:
+            raise SchemaError(f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required.")
+        warm = self.warm_start and hasattr(self, "weights_")
+        target = self.target_ if warm else self._make_target(rows)
+        if held is None and self.validation_fraction > 0:
+            index, rest = hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y))
+            rows, held = rows.take(index), rows.take(rest) if len(rest) else None
+        if not warm:
+            self._learn_columns(rows, schema)
+        self.target_ = target
+        self._train(rows, held, seed)
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:
+        """One pass over some rows, at the constant peak rate; the first call learns the columns and scales.
+
+        Parameters are those of `fit`; `classes` names all classes when the first rows may lack some.
+        """
+        self.check_params()
+        rows = self._read_rows(X, y, sample_weight)
+        if not hasattr(self, "weights_"):
+            everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None)
+            target = self._make_target(everything)
+            self._learn_columns(rows, None)
+            self.target_ = target
+        else:
+            self._check_columns(rows)
+        self.partial_steps_ = getattr(self, "partial_steps_", 0) + 1
+        seed = derive(draw_seed(self.random_state), f"partial {self.partial_steps_}")
+        self._train(rows, None, seed, partial=True)
+        return self
+
+    def _read_rows(self, X: Any, y: Any, sample_weight: Any) -> Rows:
+        if y is None:
+            raise TargetError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        frame = read_frame(X)
+        return make_rows(frame, self._check_y(y), sample_weight, category_order(y))
+
+    def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None) -> None:
+        if not isinstance(schema, Schema):
+            schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
+        for name in ("feature_names_in_", "partial_steps_", "weights_"):
+            if hasattr(self, name):
+                delattr(self, name)
+        self.schema_ = schema
+        frame = schema.read(rows.frame, owner=type(self).__name__)
+        self.encoder_ = TableEncoder(schema).fit(frame, rows.weight)
+        self.n_features_in_ = len(rows.frame.columns)
+        if rows.frame.named:
+            self.feature_names_in_ = np.array(list(rows.frame.columns), dtype=object)
+
+    def _check_columns(self, rows: Rows) -> None:
+        self.schema_.read(rows.frame, owner=type(self).__name__)
+
+    def _train(self, rows: Rows, held: Rows | None, seed: int, *, partial: bool = False) -> None:
+        from tabdl.training.fitting import fit_network
+
+        start = getattr(self, "weights_", None)
+        weight = self._row_weights(rows)
+        arrays = self.encoder_.encode(rows.frame, owner=type(self).__name__)
+        arrays["target"] = self.target_.encode(rows.y)
+        arrays["weight"] = (np.ones(len(rows.y)) if weight is None else weight / weight.mean()).astype(np.float32)
+        with self._on_device():
+            fitted = fit_network(self, arrays, self._validation(held), seed, start=start, partial=partial)
+        self.weights_, self.history_, self.best_epoch_ = fitted.weights, fitted.history, fitted.best_epoch
+        self._live = Live()
+        self._live.program, self._live.values = fitted.program, fitted.values
+
+    def _validation(self, held: Rows | None) -> Any:
+        """What training needs to score held-out rows: metric, direction, function of a predict function."""
+        if held is None:
+            return None
+        from tabdl.training import metrics
+        from tabdl.training.train import Validation
+
+        name = self._metric()
+        arrays = self.encoder_.encode(held.frame, owner=type(self).__name__)
+        truth, weight, score = self._truth(held.y), self._row_weights(held), metrics.METRICS[name]
+        extra = {"levels": self.target_.head.levels} if name == "pinball" and self.target_.head.levels else {}
+
+        def judge(forward: Callable[[dict[str, np.ndarray]], np.ndarray]) -> float:
+            return score(truth, self.target_.decode(forward(arrays).astype(np.float64)), weight, **extra)
+
+        return Validation(name, name in metrics.LARGER_IS_BETTER, judge)
+
+    def _row_weights(self, rows: Rows) -> np.ndarray | None:
+        return rows.weight
+
+    # ---- hooks of the kinds of task --------------------------------------------------------------------------------
+
+    def _check_y(self, y: Any) -> np.ndarray:
+        raise TypeError("abstract")
+
+    def _make_target(self, rows: Rows) -> Target:
+        raise TypeError("abstract")
+
+    def _truth(self, y: np.ndarray) -> np.ndarray:
+        raise TypeError("abstract")
+
+    def _metric(self) -> str:
+        raise TypeError("abstract")
+
+    def _stratify(self, y: np.ndarray) -> bool:
+        return False
+
+    # ---- predict ---------------------------------------------------------------------------------------------------
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "weights_"):
+            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet; call `fit` with rows and targets first")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Table -> decoded outputs: probabilities, or numbers in the units of y, float64."""
+        self._check_fitted()
+        return self._predict_arrays(self.encoder_.encode(X, owner=type(self).__name__))
+
+    def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Encoder codes (rows, used columns) -> decoded outputs."""
+        return self._predict_arrays(self.encoder_.expand(codes))
+
+    def _predict_arrays(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
+        self._warm_up()
+        with self._on_device():
+            return self.target_.decode(self._live.program.forward(self._live.values, arrays).astype(np.float64))
+
+    def _warm_up(self) -> None:
+        """Compile, or find, the functions of this network; needed once after loading."""
+        if self._live.values is not None:
+            return
+        from tabdl.training.program import get_program
+
+        with self._on_device():
+            program, _ = get_program(self, self.encoder_.spec, self.target_.head)
+            self._live.values = program.values(self.weights_)
+            self._live.program = program
+
+    def _on_device(self) -> Any:
+        if self.device is None:
+            return contextlib.nullcontext()
+        from tabdl import backends
+
+        return backends.device_scope(self.device)
+
+    # ---- what a fitted estimator shows -----------------------------------------------------------------------------
+
+    @property
+    def model_(self) -> Any:
+        """The fitted `keras.Model`, from encoded arrays to logits; a copy to look at."""
+        self._check_fitted()
+        if self._live.model is None:
+            from tabdl.network import set_weights
+            from tabdl.training.program import get_program
+
+            program, network = get_program(self, self.encoder_.spec, self.target_.head)
+            self._live.model = program.fresh_model(network, 0)
+            set_weights(self._live.model, self.weights_)
+        return self._live.model
+
+    def summary(self) -> None:
+        """Print the layers of the fitted network."""
+        self.model_.summary()
+
+    def plot_history(self, path: Any = None) -> Any:
+        """Learning curve as a matplotlib Figure; saved when `path` is given."""
+        from tabdl.training.history import plot_history
+
+        self._check_fitted()
+        return plot_history(self.history_, self.best_epoch_, type(self).__name__, path)
+
+    def _html_repr(self) -> str:
+        return estimator_html(self, super()._html_repr())
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_live", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._live = Live()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.target_tags.required = True
+        tags.non_deterministic = False
+        return tags

@@ -1,0 +1,94 @@
+"""Rows of a fit: weights checked, validation rows held out, seeds drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tabdl.errors import ParameterError, TargetError
+from tabdl.frames import Frame
+
+FEWEST = 5  # validation rows below which a score says nothing
+
+
+@dataclass
+class Rows:
+    """Rows with their targets; `weight` is None when all rows count the same, `order` lists ordered classes."""
+
+    frame: Frame
+    y: np.ndarray
+    weight: np.ndarray | None
+    order: list | None = None
+
+    def take(self, index: np.ndarray) -> Rows:
+        return Rows(self.frame.take(index), self.y[index], None if self.weight is None else self.weight[index], self.order)
+
+
+def make_rows(frame: Frame, y: np.ndarray, sample_weight: Any, order: list | None) -> Rows:
+    """Check lengths and weights; rows of weight zero are as if they were not there."""
+    if len(y) != frame.rows:
+        raise TargetError(
+            f"Found input variables with inconsistent numbers of samples: [{frame.rows}, {len(y)}]; give y one entry a row of X"
+        )
+    if sample_weight is None:
+        return Rows(frame, y, None, order)
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.ndim == 0:
+        weight = np.full(frame.rows, weight)
+    if weight.shape != (frame.rows,):
+        raise ParameterError(f"sample_weight.shape == {weight.shape}, expected {(frame.rows,)}!; give one weight a row")
+    if not np.all(np.isfinite(weight)) or np.any(weight < 0):
+        raise ParameterError("sample_weight should be finite and not negative, received NaN, infinity or a number below 0")
+    counted = np.flatnonzero(weight > 0)
+    if len(counted) == 0:
+        raise ParameterError("sample_weight should be positive for some rows, received zeros only")
+    rows = Rows(frame, y, None if np.ptp(weight[counted]) == 0 else weight, order)
+    return rows if len(counted) == frame.rows else rows.take(counted)
+
+
+def draw_seed(random_state: Any) -> int:
+    """An integer seed; never touches the global random state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, (int, np.integer)) and random_state >= 0:
+        return int(random_state)
+    raise ParameterError(f"random_state={random_state!r}: expected None, an int >= 0, a RandomState or a Generator")
+
+
+def derive(seed: int, purpose: str) -> int:
+    """Independent seeds for split, weights and order from one seed."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "little") >> 1
+
+
+def hold_out(y: np.ndarray, fraction: float, seed: int, stratify: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers for training and validation, both ascending; classes keep their share, rare ones stay in training."""
+    rows = len(y)
+    count = round(fraction * rows)
+    everything = np.arange(rows)
+    if count < FEWEST or rows - count < FEWEST:
+        return everything, everything[:0]
+    rng = np.random.default_rng(derive(seed, "split"))
+    held = np.zeros(rows, bool)
+    if not stratify:
+        held[rng.permutation(rows)[:count]] = True
+        return everything[~held], everything[held]
+    _, codes = np.unique(y, return_inverse=True)
+    order = np.lexsort((rng.random(rows), codes))
+    place = np.floor((np.arange(rows) + rng.random()) * count / rows)
+    held[order[np.flatnonzero(np.diff(place, prepend=place[0]) > 0)]] = True
+    for code in np.setdiff1d(codes, codes[~held]):
+        held[codes == code] = False
+    return everything[~held], everything[held]
+
+
+def category_order(y: Any) -> list | None:
+    """Categories of an ordered pandas column, lowest first."""
+    dtype = getattr(y, "dtype", None)
+    return list(dtype.categories) if getattr(dtype, "ordered", False) else None

@@ -1,0 +1,186 @@
+"""Classifier and Regressor: three hooks each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+
+from tabdl.errors import ParameterError, TargetError
+from tabdl.estimators.base import Estimator
+from tabdl.estimators.rows import Rows
+from tabdl.params import param
+from tabdl.targets import Classes, Counts, Labels, Numbers, Ordinal, Quantiles, Target
+
+
+class Classifier(ClassifierMixin, Estimator):
+    """Base of classifiers: two or many classes, ordered classes, or several labels at once."""
+
+    loss: str = param(
+        "cross_entropy",
+        "what is minimised; 'ordinal' uses the order of the classes, 'kl' is cross-entropy less the label's entropy",
+        options=("cross_entropy", "focal", "hinge", "kl", "ordinal"),
+    )
+    label_smoothing: float = param(0.0, "probability mass spread evenly over the classes", low=0, high=0.5)
+    class_weight: str | dict | None = param(
+        None, "weight of each class in the loss, {class: weight}; 'balanced': inverse to its share", options=("balanced",)
+    )
+    metric: str = param(
+        "log_loss",
+        "validation score that picks the best epoch",
+        options=("log_loss", "accuracy", "balanced_accuracy", "auc", "average_precision", "brier"),
+    )
+
+    def _check_y(self, y: Any) -> np.ndarray:
+        from sklearn.utils.multiclass import check_classification_targets, type_of_target
+        from sklearn.utils.validation import column_or_1d
+
+        y = _plain(y)
+        if y.ndim == 2 and y.shape[1] > 1:
+            if type_of_target(y, input_name="y") != "multilabel-indicator":
+                raise TargetError("expected one column of classes, or 0/1 columns of labels; for several class columns use MultiOutputClassifier")
+            return y.astype(np.int8)
+        y = column_or_1d(y, warn=True)
+        if y.dtype == object and any(v is None or v != v for v in y):
+            raise TargetError("Input y contains NaN.; drop the rows without a class")
+        check_classification_targets(y)
+        return y
+
+    def _make_target(self, rows: Rows) -> Target:
+        if rows.y.ndim == 2:
+            if self.loss == "ordinal":
+                raise ParameterError("loss='ordinal' expects one column of ordered classes, received several labels; use 'cross_entropy'")
+            self.classes_ = np.arange(rows.y.shape[1])
+            return Labels(rows.y.shape[1], self.loss, float(self.label_smoothing))
+        order, classes = rows.order, np.unique(rows.y)
+        if self.loss == "ordinal" and order is not None:
+            classes = np.array([c for c in order if c in set(classes.tolist())], dtype=classes.dtype)
+        if len(classes) < 2:
+            raise TargetError(f"expected two classes or more, received one class: {classes[0]!r}; add rows of another class")
+        self.classes_ = classes
+        kind = Ordinal if self.loss == "ordinal" else Classes
+        return kind(classes, self.loss, float(self.label_smoothing))
+
+    def _row_weights(self, rows: Rows) -> np.ndarray | None:
+        if self.class_weight is None:
+            return rows.weight
+        if rows.y.ndim == 2:
+            raise ParameterError("class_weight expects one column of classes, received several labels; use sample_weight instead")
+        own = np.ones(len(rows.y)) if rows.weight is None else rows.weight
+        codes = self.target_.encode(rows.y)[:, 0].astype(int)
+        if self.class_weight == "balanced":
+            share = np.bincount(codes, own, len(self.classes_))
+            factors = share.sum() / (np.count_nonzero(share) * np.maximum(share, 1e-300))
+        else:
+            unknown = [c for c in self.class_weight if c not in self.classes_]
+            if unknown:
+                raise ParameterError(f"class_weight names {unknown[0]!r}, expected classes among {self.classes_.tolist()}")
+            factors = np.array([float(self.class_weight.get(c, 1.0)) for c in self.classes_.tolist()])
+        return own * factors[codes]
+
+    def _truth(self, y: np.ndarray) -> np.ndarray:
+        return self.target_.encode(y)
+
+    def _metric(self) -> str:
+        return self.metric
+
+    def _stratify(self, y: np.ndarray) -> bool:
+        return y.ndim == 1
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities, float64 (rows, classes) in the order of `classes_`, or (rows, labels) of each label being on."""
+        return self._outputs(X)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable class of each row (rows,), or 0/1 labels (rows, labels)."""
+        probabilities = self._outputs(X)
+        if isinstance(self.target_, Labels):
+            return (probabilities > 0.5).astype(int)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class Regressor(RegressorMixin, Estimator):
+    """Base of regressors: one or several numbers, counts, or quantiles."""
+
+    loss: str = param(
+        "mse",
+        "what is minimised; 'log_mse' learns log(1 + y), 'poisson' is for counts, 'huber' bends at one standard deviation",
+        options=("mse", "mae", "huber", "log_mse", "poisson"),
+    )
+    quantiles: tuple[float, ...] | None = param(
+        None, "levels in ascending order; predict returns (rows, levels) that never cross, and `loss` is not used", low=0.001, high=0.999
+    )
+    metric: str = param(
+        "auto",
+        "validation score that picks the best epoch; 'auto': mae, poisson_deviance or pinball where the loss asks for it, else rmse",
+        options=("auto", "rmse", "mae", "r2", "poisson_deviance", "pinball"),
+    )
+
+    def _check_y(self, y: Any) -> np.ndarray:
+        y = _plain(y)
+        try:
+            y = y.astype(np.float64)
+        except (TypeError, ValueError) as cause:
+            raise TargetError(f"expected numbers in y, received {y.dtype} such as {y.flat[0]!r}; use a Classifier for classes") from cause
+        if y.ndim > 2 or y.ndim == 0:
+            raise TargetError(f"expected y of shape (rows,) or (rows, outputs), received {y.shape}")
+        if not np.all(np.isfinite(y)):
+            raise TargetError("Input y contains NaN or infinity.; drop those rows")
+        return y
+
+    def _make_target(self, rows: Rows) -> Target:
+        if self.quantiles is not None:
+            levels = tuple(map(float, self.quantiles))
+            if not levels or any(a >= b for a, b in zip(levels, levels[1:], strict=False)):
+                raise ParameterError(f"quantiles={self.quantiles!r}: expected levels in ascending order such as (0.1, 0.5, 0.9)")
+            return Quantiles.fit(rows.y, rows.weight, levels)
+        if self.loss == "poisson":
+            return Counts.fit(rows.y, rows.weight)
+        return Numbers.fit(rows.y, rows.weight, self.loss)
+
+    def _truth(self, y: np.ndarray) -> np.ndarray:
+        return y
+
+    def _metric(self) -> str:
+        if self.quantiles is not None:
+            if self.metric not in ("auto", "pinball"):
+                raise ParameterError(f"metric={self.metric!r} needs one prediction a row; with quantiles= use 'auto' or 'pinball'")
+            return "pinball"
+        return {"mae": "mae", "poisson": "poisson_deviance"}.get(self.loss, "rmse") if self.metric == "auto" else self.metric
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predictions in the units of y, float64: (rows,), (rows, outputs) or (rows, levels)."""
+        return self._outputs(X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R2 of the predictions; with `quantiles=` of the level nearest the median."""
+        if self.quantiles is None:
+            return float(super().score(X, y, sample_weight))
+        from sklearn.metrics import r2_score
+
+        middle = int(np.argmin(np.abs(np.array(self.quantiles) - 0.5)))
+        return float(r2_score(y, self.predict(X)[:, middle], sample_weight=sample_weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.quantiles is None
+        return tags
+
+
+def _plain(y: Any) -> np.ndarray:
+    """Targets of any table library as one NumPy array."""
+    if hasattr(y, "toarray"):
+        raise TargetError("expected a dense y, received a sparse matrix; convert it with .toarray()")
+    if hasattr(y, "to_numpy"):
+        y = y.to_numpy()
+    values = np.asarray(y)
+    if values.dtype.kind == "c":
+        raise TargetError("Complex data not supported: expected real targets")
+    return values
+

@@ -1,0 +1,39 @@
+"""Your own Keras layers: any function from inputs to features becomes an estimator.
+
+    def forward(inputs):                                   # inputs.numbers, inputs.flags, inputs.categories
+        x = keras.layers.Dense(64, activation="relu")(inputs.numbers)
+        return keras.layers.Dropout(0.2)(x)                # (rows, width), or (rows, members, width)
+
+    KerasClassifier(forward=forward).fit(X, y)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tabdl import layers
+from tabdl.estimators.supervised import Classifier, Regressor
+from tabdl.network import TableNetwork
+from tabdl.params import param
+from tabdl.spec import Inputs
+
+
+def dense_features(inputs: Inputs) -> Any:
+    """The default: one dense layer on everything there is."""
+    x = layers.blocks.join(inputs.numbers, inputs.flags, layers.categories.embed(inputs))
+    return layers.blocks.dense_block(x, 64)  # (rows, 64)
+
+
+class Keras(TableNetwork):
+    """A network given as a function."""
+
+    forward: Callable = param(dense_features, "function from `Inputs` (symbolic tensors) to features (rows, width)")
+
+
+class KerasClassifier(Classifier, Keras):
+    """Your own network for classes: two or many, or several labels at once."""
+
+
+class KerasRegressor(Regressor, Keras):
+    """Your own network for numbers: one or several, counts, or `quantiles=`."""

@@ -1,0 +1,43 @@
+"""Entity embeddings: every category becomes a learned vector, joined with the numbers by an MLP.
+
+Guo, Berkhahn, Entity Embeddings of Categorical Variables, 2016, arXiv 1604.06737.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabdl import layers
+from tabdl.estimators.supervised import Classifier, Regressor
+from tabdl.network import TableNetwork
+from tabdl.params import param
+from tabdl.spec import Inputs
+
+
+class Embedding(TableNetwork):
+    """Entity embeddings and dense layers."""
+
+    units: tuple[int, ...] = param((256, 128), "width of each hidden layer", low=1, high=4096)
+    embedding_width: int | str = param(
+        "auto", "size of a category's vector; 'auto': 1.6 codes^0.56, 2 to 32", low=1, high=256, options=("auto",)
+    )
+    embedding_dropout: float = param(0.05, "share of the embedded values switched off", low=0, high=0.9, weight=True)
+    dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
+
+    def forward(self, inputs: Inputs) -> Any:
+        width = None if self.embedding_width == "auto" else self.embedding_width
+        vectors = layers.categories.embed(inputs, width)  # (rows, sum of widths)
+        if vectors is not None and self.embedding_dropout:
+            vectors = layers.blocks.Dropout(self.embedding_dropout)(vectors)
+        x = layers.blocks.join(inputs.numbers, inputs.flags, vectors)
+        for units in self.units:
+            x = layers.blocks.dense_block(x, units, norm="batch", dropout=self.dropout, initializer="he_normal")
+        return x  # (rows, units[-1])
+
+
+class EmbeddingClassifier(Classifier, Embedding):
+    """Entity embeddings for classes: two or many, or several labels at once."""
+
+
+class EmbeddingRegressor(Regressor, Embedding):
+    """Entity embeddings for numbers: one or several, counts, or `quantiles=`."""
