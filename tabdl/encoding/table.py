@@ -1,0 +1,128 @@
+"""A table -> the arrays a network takes, and back. Two stages: cells to codes, where columns can be masked; codes to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from tabdl.encoding.columns import (
+    CHUNK,
+    Booleans,
+    Categories,
+    Moments,
+    Numbers,
+    Texts,
+    codes_of,
+    lookup_of,
+    refuse_cells,
+    values_of,
+)
+from tabdl.frames import Frame
+from tabdl.schema import Schema, even_weight
+from tabdl.spec import Spec
+
+
+class TableEncoder:
+    """Learns scales and frequencies of the columns that a schema names."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+        self.columns = schema.used
+        self._numbers, self._booleans, self._moments = Numbers(self.columns), Booleans(self.columns), Moments(self.columns)
+        self._categories, self._texts = Categories(self.columns), Texts(self.columns)
+
+    @cached_property
+    def _lookups(self) -> list[dict[Any, float] | None]:
+        return [lookup_of(column) for column in self.columns]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lookups"}
+
+    def fit(self, frame: Frame, weight: np.ndarray | None = None) -> TableEncoder:
+        """`frame` comes from `schema.read`. A row of weight 2 counts exactly as two rows; weights are positive."""
+        return self.fit_codes(self.codes(frame), weight)
+
+    def fit_codes(self, codes: np.ndarray, weight: np.ndarray | None = None) -> TableEncoder:
+        """`fit` for codes that are there already. codes: (rows, used columns)."""
+        weight = even_weight(weight, len(codes))
+        for part in (self._numbers, self._booleans, self._moments, self._categories):
+            part.fit(codes, weight)
+        return self
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(len(self._numbers.at), self._flag_stops[-1], tuple(size + 2 for size in self._categories.sizes))
+
+    @property
+    def _flag_stops(self) -> list[int]:
+        """Where in flags end: gap indicators, booleans, cyclic parts of dates, hashed text."""
+        widths = [int(self._numbers.gaps.sum()), len(self._booleans.at), self._moments.width, self._texts.width]
+        return np.cumsum(widths).tolist()
+
+    def codes(self, frame: Frame) -> np.ndarray:
+        """(rows, used columns) float64; `frame` comes from `schema.read`."""
+        codes = np.empty((frame.rows, len(self.columns)))
+        for j, (column, lookup) in enumerate(zip(self.columns, self._lookups, strict=True)):
+            try:
+                codes[:, j] = codes_of(column, frame.columns[column.name], lookup)
+            except TypeError:  # a cell that no code stands for, such as a dict
+                refuse_cells(column.name, frame.columns[column.name])
+                raise
+        return codes
+
+    def expand(self, codes: np.ndarray, frame_for_text: Frame | None = None) -> dict[str, np.ndarray]:
+        """Arrays by name: "numbers" and "flags" float32, "categories" int32; a kind without columns is absent.
+
+        Free text has no codes: without the frame its flags are zero, as for a gap.
+        """
+        rows, spec = len(codes), self.spec
+        numbers, flags = np.empty((rows, spec.numbers), np.float32), np.zeros((rows, spec.flags), np.float32)
+        categories = np.empty((rows, len(spec.categories)), np.int32)
+        gaps_end, booleans_end, moments_end, _ = self._flag_stops
+        for start in range(0, rows, CHUNK):
+            part = slice(start, start + CHUNK)
+            if spec.numbers:
+                self._numbers.expand(codes[part], numbers[part], flags[part, :gaps_end])
+            if booleans_end > gaps_end:
+                self._booleans.expand(codes[part], flags[part, gaps_end:booleans_end])
+            if moments_end > booleans_end:
+                self._moments.expand(codes[part], flags[part, booleans_end:moments_end])
+            if spec.categories:
+                self._categories.expand(codes[part], categories[part])
+        if frame_for_text is not None and self._texts.names:
+            self._texts.expand(frame_for_text.columns, flags[:, moments_end:])
+        arrays = {"numbers": numbers, "flags": flags, "categories": categories}
+        return {name: array for name, array in arrays.items() if array.shape[1]}
+
+    def encode(self, X: Any, owner: str = "this model") -> dict[str, np.ndarray]:
+        """A table as the user holds it -> arrays for the network."""
+        frame = self.schema.read(X, owner)
+        return self.expand(self.codes(frame), frame)
+
+    def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
+        """Codes -> cells, by column; gaps, unseen values and free text as None (NaN in numbers, NaT in dates)."""
+        return {column.name: values_of(column, codes[:, j]) for j, column in enumerate(self.columns)}
+
+    def sample(self, rows: int, rng: np.random.Generator) -> np.ndarray:
+        """Synthetic codes (rows, used columns): each column drawn on its own from stored statistics, never a seen row."""
+        codes = np.full((rows, len(self.columns)), np.nan)
+        for part in (self._numbers, self._booleans, self._categories):
+            codes[:, part.at] = part.sample(rows, rng)
+        return codes
+
+    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What `from_state` needs for an equal encoder: plain data, and arrays by name."""
+        arrays: dict[str, np.ndarray] = {}
+        for part in (self._numbers, self._booleans, self._moments, self._categories):
+            arrays |= part.state
+        return {"schema": self.schema.to_json()}, arrays
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TableEncoder:
+        encoder = cls(Schema.from_json(state["schema"]))
+        for part in (encoder._numbers, encoder._booleans, encoder._moments, encoder._categories):
+            part.restore(dict(arrays))
+        return encoder

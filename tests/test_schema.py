@@ -1,0 +1,475 @@
+from __future__ import annotations
+
+import json
+import re
+import warnings
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from flavours import FLAVOURS, mixed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tabdl.errors import SchemaError
+from tabdl.inference import MOST_VALUES
+from tabdl.schema import KINDS, Column, Schema
+
+RNG = np.random.default_rng(0)
+
+
+def infer(cells, kind=None, private=False, weight=None) -> Column:
+    """The column inferred for some cells; a second column keeps the table alive when the first is dropped."""
+    table = pd.DataFrame({"a": cells})
+    table["other"] = np.where(np.arange(len(table)) % 2, 1.5, 2.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return Schema.infer(table, kinds=None if kind is None else {"a": kind}, private=["a"] if private else (), weight=weight)[
+            "a"
+        ]
+
+
+# --- inference ---
+
+
+@pytest.mark.parametrize(
+    "cells, kind",
+    [
+        ([1.5, 2.5, np.nan], "number"),
+        ([1, 2, 2, 5], "number"),
+        ([-1, 0, 500_000, 2], "number"),
+        ([0] * 90 + [5000] * 10, "count"),
+        ([0.0] * 90 + [5000.0] * 9 + [np.nan], "count"),
+        ([0.5] * 90 + [5000.5] * 10, "number"),
+        ([0] * 9999 + [50_000], "count"),
+        (list(range(20)) * 2, "number"),
+        ([True, False, True], "boolean"),
+        (pd.array([True, None, False], dtype="boolean"), "boolean"),
+        (["yes", "no", "yes"], "boolean"),
+        (["TRUE", "false", None], "boolean"),
+        (["yes", "maybe"], "category"),
+        (["F", "M", "F"], "category"),
+        (["red", "blue", None], "category"),
+        (["1", "2.5", "-3e4"], "number"),
+        (["1", "n/a", "?", "4"], "number"),
+        (["1", "about 3", "4"], "category"),
+        (["01234", "98765"], "category"),
+        (["1_000", "2"], "category"),
+        (["n/a", "?"], "category"),
+        (["09/22/1986", "12/01/2001"], "date"),
+        (["2024-05-31", "2024-06-01"], "date"),
+        (pd.to_datetime(["2024-05-31", None]), "date"),
+        (pd.Categorical(["b", "a"]), "category"),
+        (pd.Categorical(["1", "2"]), "category"),
+        (pd.Categorical([1, 2]), "category"),
+        (pd.Categorical(["S", "M"], categories=["S", "M", "L"], ordered=True), "ordered"),
+        ([3] * 5, "constant"),
+        (["x"] * 5, "constant"),
+        ([True] * 5, "constant"),
+        ([None] * 5, "constant"),
+        ([np.nan] * 5, "constant"),
+        (pd.to_datetime(["2024-05-31"] * 3), "constant"),
+        ([3, None, 3], "number"),
+        (["x", None, "x"], "category"),
+        ([True, None, True], "boolean"),
+        (list(range(1000, 1150)), "identifier"),
+        (sorted(RNG.choice(200, 130, replace=False)), "identifier"),
+        (list(range(0, 1500, 10)), "number"),
+        (list(range(99)), "number"),
+        ([f"user{i}" for i in range(100)], "identifier"),
+        ([f"user{i}" for i in range(99)], "category"),
+        ([f"user{i % 90}" for i in range(100)], "category"),
+        ([f"the order number {i} was late" for i in range(40)], "text"),
+        ([f"the order number {i % 3} was late" for i in range(40)], "category"),
+        ([f"{'东西很好用下次还会再来的' * 2}{i}" for i in range(40)], "text"),
+    ],
+)
+def test_kind_of_cells(cells, kind):
+    assert infer(cells).kind == kind
+
+
+def test_column_records_what_was_seen():
+    assert infer([1, 5, 2]) == Column("a", "number", False, 1.0, 5.0, dtype="int")
+    assert infer([1.5, None, 2]) == Column("a", "number", True, 1.5, 2.0)
+    assert infer(["b", "a", "a", None]) == Column("a", "category", True, values=("a", "b"), dtype="str")
+    assert infer(["b", "a"]).values == ("a", "b")
+    assert infer(["3", "4.5", "n/a", "?"]) == Column("a", "number", True, 3.0, 4.5, ("?", "n/a"))
+    assert infer([True, False]).values == ("False", "True")
+    assert infer(["yes", "no"]) == Column("a", "boolean", values=("no", "yes"), dtype="str")
+    moments = infer(pd.to_datetime(["1970-01-02", "1970-01-01 00:00:01"]))
+    assert moments == Column("a", "date", low=1.0, high=86_400.0, dtype="date")
+
+
+@pytest.mark.parametrize(
+    "texts, form",
+    [
+        (["2024-05-31", "2023-01-01"], "iso"),
+        (["2024-05-31T10:20:30", "2024-05-31 10:20"], "iso"),
+        (["2024-05-31T10:20:30Z", "2024-05-31T10:20:30+02:00"], "iso"),
+        (["2024-05", "2024-06"], "iso"),
+        (["09/22/1986", "01/02/1990"], "%m/%d/%Y"),
+        (["22/09/1986", "01/02/1990"], "%d/%m/%Y"),
+        (["01/02/1990", "03/04/1990"], "%m/%d/%Y"),
+        (["9/22/86", "1/2/90"], "%m/%d/%y"),
+        (["22.09.1986", "01.02.1990"], "%d.%m.%Y"),
+        (["2024/05/31", "2024/01/02"], "%Y/%m/%d"),
+        (["31 May 2024", "01 Jan 2020"], "%d %b %Y"),
+        (["May 31, 2024", "Jan 01, 2020"], "%b %d, %Y"),
+        (["31-May-2024", "01-Jan-2020"], "%d-%b-%Y"),
+        (["05/31/2024 17:30", "05/30/2024 08:15"], "%m/%d/%Y %H:%M"),
+        (["05/31/2024 05:30 PM", "05/30/2024 08:15 AM"], "%m/%d/%Y %I:%M %p"),
+        (["2024-05-31 05:30 PM", "2024-05-30 08:15 AM"], "%Y-%m-%d %I:%M %p"),
+    ],
+)
+def test_date_formats(texts, form):
+    assert infer(texts).format == form
+
+
+def test_one_text_in_a_hundred_may_be_no_date():
+    days = [str(day) for day in np.arange("2020-01-01", "2020-06-01", dtype="datetime64[D]")]
+    with pytest.warns(UserWarning, match="1 cells such as 'soon' are no dates written as iso, taken as gaps"):
+        read = Schema.infer(pd.DataFrame({"a": [*days, "soon"]})).read(pd.DataFrame({"a": ["2020-03-04", "soon"]}))
+    assert read.columns["a"].tolist()[0].isoformat() == "2020-03-04T00:00:00"
+    assert np.isnat(read.columns["a"][1])
+    assert infer([*days[:20], "soon"]).kind != "date"
+
+
+@pytest.mark.parametrize(
+    "cells, kind, values",
+    [
+        ([3, 1, 2], "category", ("1", "2", "3")),
+        ([3.0, 1.0, 2.5], "category", ("1", "2.5", "3")),
+        ([3, 1, 2], "ordered", ("1", "2", "3")),
+        (["10", "9"], "ordered", ("9", "10")),
+        (["S", "M"], ["S", "M", "L"], ("S", "M", "L")),
+        ([0, 1, 1], "boolean", ("0", "1")),
+        ([1, 0, None], "boolean", ("0", "1")),
+        (["short", "words"], "text", ()),
+        (["2020-01-01", "2021-01-01"], "category", ("2020-01-01", "2021-01-01")),
+        ([5] * 3, "number", ()),
+        ([5] * 3, "category", ("5",)),
+        (["5", "07"], "number", ()),
+        ([1, 2], "count", ()),
+        ([1, 2], "identifier", ()),
+        ([1, 2], "constant", ()),
+        ([None, None], "date", ()),
+        ([None, None], "number", ()),
+    ],
+)
+def test_kinds_can_be_declared(cells, kind, values):
+    column = infer(cells, kind)
+    assert column.kind == (kind if isinstance(kind, str) else "ordered")
+    assert column.values == values
+
+
+@pytest.mark.parametrize(
+    "cells, kind, message",
+    [
+        (
+            ["1", "about 3"],
+            "number",
+            "column 'a' should hold numbers, received text such as 'about 3' in row 1; clean it, or declare it",
+        ),
+        (
+            pd.to_datetime(["2020-01-01"] * 2),
+            "number",
+            "'a' should hold numbers, received dates; declare it with kinds={'a': 'date'}",
+        ),
+        ([1, 2], "date", "'a' should hold dates, received numbers; convert it with pandas.to_datetime"),
+        (["soon", "later"], "date", "'a' should hold dates, received text such as 'later'"),
+        (["yes", "maybe"], "boolean", "'a' should hold booleans, received 'maybe'"),
+        (["S", "XL"], ["S", "M"], "column 'a': the declared order lacks 'XL'; name every value"),
+        ([1, 2], "numeric", "column 'a': expected a kind among number, count, .*, received 'numeric'"),
+        ([1.0, np.inf], None, "Input X contains infinity: column 'a', row 1; replace it"),
+    ],
+)
+def test_declarations_that_do_not_fit(cells, kind, message):
+    with pytest.raises(SchemaError, match=message):
+        infer(cells, kind)
+
+
+@pytest.mark.parametrize("cell", [{"a": 1}, [1], (1, 2)])
+def test_cells_that_are_tables_themselves(cell):
+    with pytest.raises(TypeError, match=r"column 'a'.*argument must be a string, a date, a boolean or a number"):
+        infer([cell, "x"])
+
+
+def test_unknown_declared_columns():
+    with pytest.raises(SchemaError, match="declared columns that the table lacks: 'b', 'c'; it has 'a'"):
+        Schema.infer(pd.DataFrame({"a": [1, 2]}), kinds={"b": "number"}, private=["c"])
+
+
+def test_dropped_columns_are_named_in_one_warning():
+    table = mixed().assign(id=np.arange(120), year=2024, empty=None)
+    with pytest.warns(UserWarning) as caught:
+        schema = Schema.infer(table)
+    assert [str(w.message) for w in caught] == [
+        "columns dropped: 'id' (identifier), 'year' (constant), 'empty' (constant); to keep one, declare its kind, "
+        "for example Schema.infer(X, kinds={'id': 'category'})"
+    ]
+    assert caught[0].filename == __file__
+    assert schema.dropped == ["id", "year", "empty"]
+    assert "id" not in [c.name for c in schema.used]
+
+
+def test_declared_columns_are_dropped_or_kept_in_silence():
+    table = pd.DataFrame({"id": np.arange(120), "year": [2024] * 120, "a": np.arange(120) % 7})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        schema = Schema.infer(table, kinds={"id": "number", "year": "constant", "a": "identifier"})
+    assert [c.name for c in schema.used] == ["id"]
+
+
+def test_a_numbering_alone_is_kept():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        schema = Schema.infer(np.arange(150).reshape(-1, 1))
+    assert schema["x0"].kind == "number"
+
+
+def test_nothing_to_learn_from():
+    with pytest.raises(SchemaError, match="at least 2 rows to learn from, received 1 sample"):
+        Schema.infer([[1.0, 2.0]])
+    with (
+        pytest.warns(UserWarning, match="columns dropped"),
+        pytest.raises(SchemaError, match="at least one column that varies, received only constants or identifiers: 'a', 'b'"),
+    ):
+        Schema.infer(pd.DataFrame({"a": [1, 1], "b": [None, None]}))
+
+
+def test_very_many_values():
+    cells = [f"v{i:06d}" for i in range(100_000)] + ["v000000", "v099999"]
+    column = infer(cells)
+    assert column.kind == "category"
+    assert len(column.values) == MOST_VALUES
+    assert column.values[:3] == ("v000000", "v099999", "v000001")
+
+
+def test_weights_count_as_repetition():
+    cells, weight = np.array(["a", "b", "b", "c"]), np.array([3.0, 1.0, 1.0, 1.0])
+    assert infer(cells, weight=weight).values == infer(np.repeat(cells, weight.astype(int))).values == ("a", "b", "c")
+    assert infer(cells, weight=np.full(4, 0.3)) == infer(cells)
+    counts = np.array([1] * 9 + [40])
+    assert infer(counts, weight=np.array([1000.0] + [1.0] * 9)).kind == "number"
+    with pytest.raises(SchemaError, match=r"one weight a row, shape \(4,\), received shape \(2,\)"):
+        infer(cells, weight=np.ones(2) * [1, 2])
+
+
+# --- privacy ---
+
+
+def test_private_columns_keep_no_value():
+    table = mixed().assign(code=["secret" + str(i % 7) for i in range(120)], wage=np.linspace(12345.5, 99999.5, 120))
+    table["size"] = pd.Categorical(np.array(["hush", "quiet"])[np.arange(120) % 2], ordered=True)
+    schema = Schema.infer(table, private=["code", "wage", "size", "since"])
+    stored = json.dumps(schema.to_json()) + str(schema) + schema._repr_html_() + json.dumps(schema.json_schema())
+    for word in ("secret", "hush", "quiet", "12345.5", "99999.5"):
+        assert word not in stored
+    assert schema["since"].low is None
+    assert "2021" not in str(schema)
+    other = Schema.infer(table, private="code")
+    assert set(other["code"].values).isdisjoint(schema["code"].values)
+    assert schema["code"].salt
+
+
+def test_private_values_stay_out_of_messages():
+    schema = Schema.infer(pd.DataFrame({"a": [1.5, 2.5]}), private=["a"])
+    with pytest.raises(SchemaError, match="received text in row 0"):
+        schema.read(pd.DataFrame({"a": ["hidden"]}))
+
+
+# --- reading ---
+
+
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    return mixed()
+
+
+@pytest.fixture(scope="module")
+def schema(table) -> Schema:
+    return Schema.infer(table)
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_every_library_gives_the_same_schema(table, schema, flavour):
+    assert Schema.infer(FLAVOURS[flavour](table)) == schema
+
+
+def test_kinds_of_the_mixed_table(schema):
+    kinds = {c.name: c.kind for c in schema.columns}
+    assert kinds == {
+        "number": "number",
+        "gappy": "number",
+        "count": "count",
+        "city": "category",
+        "plan": "category",
+        "active": "boolean",
+        "since": "date",
+        "hired": "date",
+        "note": "text",
+    }
+
+
+def test_columns_are_found_by_name(table, schema):
+    shuffled = table[table.columns[::-1]].assign(extra=1j)
+    read, expected = schema.read(shuffled), schema.read(table)
+    assert list(read.columns) == list(expected.columns) == schema.names
+    assert all(pd.Series(read.columns[n]).equals(pd.Series(expected.columns[n])) for n in schema.names)
+
+
+def test_missing_columns_are_all_named(table, schema):
+    with pytest.raises(SchemaError, match="MLPClassifier expects columns that the table lacks: 'gappy', 'note'; add them"):
+        schema.read(table.drop(columns=["gappy", "note"]), owner="MLPClassifier")
+
+
+def test_dropped_columns_need_not_come(table):
+    with pytest.warns(UserWarning, match="dropped"):
+        schema = Schema.infer(table.assign(year=2024))
+    assert "year" not in schema.read(table).columns
+
+
+def test_positional_inputs():
+    schema = Schema.infer(np.random.default_rng(0).normal(size=(20, 3)))
+    assert not schema.named
+    with pytest.raises(SchemaError, match=r"X has 1 features, but MLPClassifier is expecting 3 features as input"):
+        schema.read(np.ones((4, 1)), owner="MLPClassifier")
+    read = schema.read(pd.DataFrame(np.ones((4, 3)), columns=["p", "q", "r"]))
+    assert list(read.columns) == ["x0", "x1", "x2"]
+
+
+def test_positional_inputs_for_named_columns():
+    schema = Schema.infer(pd.DataFrame({"a": [1.5, 2.5], "b": [3.5, 1.0]}))
+    assert schema.read([[1, 2]]).columns["b"].tolist() == [2]
+    with pytest.raises(SchemaError, match="X has 3 features, but this model is expecting 2 features"):
+        schema.read([[1, 2, 3]])
+
+
+def test_text_where_numbers_should_be():
+    schema = Schema.infer(pd.DataFrame({"age": [30, 40]}))
+    cells = ["31"] * 17 + ["n/a"]
+    message = "column 'age' should hold numbers, received text such as 'n/a' in row 17; clean it, or declare it with "
+    with pytest.raises(SchemaError, match=re.escape(message + "Schema.infer(X, kinds={'age': 'category'})")):
+        schema.read(pd.DataFrame({"age": cells}))
+    assert schema.read(pd.DataFrame({"age": ["31", " 4.5 ", "", None]})).columns["age"].tolist()[:2] == [31.0, 4.5]
+
+
+def test_dates_arrive_in_any_form():
+    schema = Schema.infer(pd.DataFrame({"d": ["09/22/1986", "12/01/2001"]}))
+    for cells in (["05/31/2024"], ["2024-05-31"], pd.to_datetime(["2024-05-31"]), [pd.Timestamp("2024-05-31").date()]):
+        assert schema.read(pd.DataFrame({"d": cells})).columns["d"].tolist()[0].isoformat() == "2024-05-31T00:00:00"
+    assert np.isnat(schema.read(pd.DataFrame({"d": [None]})).columns["d"][0])
+    with pytest.raises(SchemaError, match="column 'd' should hold dates, received numbers; convert it"):
+        schema.read(pd.DataFrame({"d": [20240531]}))
+
+
+@pytest.mark.parametrize("rows", [2, 200])
+def test_infinity_is_named(rows):
+    X = np.ones((rows, 3)) * np.arange(rows)[:, None]
+    schema = Schema.infer(X, kinds=dict.fromkeys(("x0", "x1", "x2"), "number"))
+    X[1, 2] = -np.inf
+    with pytest.raises(SchemaError, match="Input X contains infinity: column 'x2', row 1"):
+        schema.read(X)
+
+
+def test_dates_where_numbers_should_be():
+    schema = Schema.infer(pd.DataFrame({"a": [1.5, 2.5]}))
+    with pytest.raises(SchemaError, match="'a' should hold numbers, received dates"):
+        schema.read(pd.DataFrame({"a": pd.to_datetime(["2020-01-01"])}))
+
+
+def test_zero_rows_are_refused(table, schema):
+    with pytest.raises(SchemaError, match=r"0 sample\(s\)"):
+        schema.read(table.iloc[:0])
+
+
+def test_nothing_is_modified(table, schema):
+    before = table.copy(deep=True)
+    schema.read(table)
+    pd.testing.assert_frame_equal(table, before)
+
+
+# --- showing and storing ---
+
+
+def test_printed_table():
+    cells = {"age": [20, 65], "city": ["Oslo", None], "size": pd.Categorical(["S", "M"], ["S", "M"], ordered=True)}
+    schema = Schema.infer(pd.DataFrame(cells | {"day": pd.to_datetime(["2024-05-31", "2024-06-01 12:00"])}))
+    assert str(schema).splitlines() == [
+        "column  kind      gaps  values",
+        "age     number          20 to 65",
+        "city    category  yes   1: Oslo",
+        "size    ordered         2: S < M",
+        "day     date            2024-05-31 to 2024-06-01 12:00:00",
+    ]
+
+
+def test_html_escapes():
+    html = Schema.infer(pd.DataFrame({"<b>": ["<i>", "x"]}))._repr_html_()
+    assert "<td>&lt;b&gt;</td>" in html
+    assert "<i>" not in html
+
+
+def test_json_round_trip(schema):
+    stored = json.loads(json.dumps(schema.to_json()))
+    assert Schema.from_json(stored) == schema
+    for broken in ({"name": "a", "kind": "odd"}, {"kind": "number"}, {"name": "a", "kind": "number", "run": "x"}):
+        with pytest.raises(SchemaError, match="write it with to_json"):
+            Schema.from_json({"named": True, "columns": [broken]})
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.none(), st.floats(allow_infinity=False)),
+            st.one_of(st.none(), st.text(max_size=8)),
+            st.one_of(st.none(), st.booleans()),
+            st.one_of(st.none(), st.datetimes(), st.dates()),
+        ),
+        min_size=2,
+        max_size=30,
+    )
+)
+def test_any_table_round_trips_through_json(rows):
+    table = pl.DataFrame(
+        {name: pl.Series([row[i] for row in rows], dtype=dtype, strict=False) for i, (name, dtype) in enumerate(TYPES)}
+    ).with_columns(anchor=pl.Series(np.arange(len(rows)) % 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        schema = Schema.infer(table)
+        assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+        schema.read(table)
+        json.dumps(schema.json_schema())
+        str(schema)
+
+
+TYPES = (("f", pl.Float64), ("s", pl.String), ("b", pl.Boolean), ("d", pl.Datetime("us")))
+
+
+def test_json_schema_of_a_record():
+    cells = {"age": [20, 65], "wage": [1.5, None], "city": ["b", "a"], "ok": [True, False], "day": ["05/31/2024", "06/01/2024"]}
+    document = Schema.infer(pd.DataFrame(cells | {"k": pd.Categorical([1, None])})).json_schema()
+    assert document["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert document["required"] == ["age", "wage", "city", "ok", "day", "k"]
+    fields = document["properties"]
+    assert fields["age"] == {"type": "integer", "x-observed": {"minimum": 20.0, "maximum": 65.0}, "x-kind": "number"}
+    assert fields["wage"]["type"] == ["number", "null"]
+    assert "minimum" not in fields["wage"]
+    assert fields["city"] == {"type": "string", "enum": ["a", "b"], "x-kind": "category"}
+    assert fields["ok"] == {"type": "boolean", "enum": [False, True], "x-kind": "boolean"}
+    assert fields["day"]["type"] == "string"
+    assert fields["day"]["examples"] == ["05/31/2024"]
+    assert fields["k"]["enum"] == [1, None]
+
+
+def test_json_schema_leaves_long_lists_out():
+    schema = Schema.infer(pd.DataFrame({"a": [f"v{i % 101}" for i in range(300)]}))
+    assert "enum" not in schema.json_schema()["properties"]["a"]
+
+
+def test_lookup_by_name(schema):
+    assert schema["city"].kind in KINDS
+    with pytest.raises(KeyError):
+        schema["nowhere"]
