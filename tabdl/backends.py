@@ -19,7 +19,8 @@ from tabdl.spec import Head
 Arrays = dict[str, Any]
 DECAYED = ("kernel", "recurrent_kernel", "embeddings", "table")  # first part of the names of weights that decay
 CHUNK_ROWS = 8_192  # rows in one compiled prediction
-PADDED = (1, 16, 256, CHUNK_ROWS)  # compiled batch sizes where a compiled function has one shape
+SMALL = 32  # fewer rows are filled up: a row's prediction must not depend on how many come with it
+PADDED = (SMALL, 256, CHUNK_ROWS)  # compiled batch sizes where a compiled function has one shape
 
 
 def name() -> str:
@@ -60,7 +61,7 @@ def compile_forward(model: Any, head: Head) -> Callable[[list[Any], Arrays], np.
         for start in range(0, rows, CHUNK_ROWS):
             part = {k: v[start : start + CHUNK_ROWS] for k, v in arrays.items()} if rows > CHUNK_ROWS else arrays
             size = min(rows - start, CHUNK_ROWS)
-            full = next(n for n in PADDED if n >= size) if padded else size
+            full = next(n for n in PADDED if n >= size) if padded else max(size, SMALL)
             if full > size:
                 part = {k: np.concatenate([v, np.zeros((full - size, *v.shape[1:]), v.dtype)]) for k, v in part.items()}
             parts.append(run(values, part)[:size])
@@ -147,17 +148,22 @@ def _tensorflow_training(model: Any, optimizer: Any, loss: Any) -> Callable[...,
 def _tensorflow_forward(model: Any, head: Head) -> tuple[Any, bool]:
     import tensorflow as tf
 
-    split = len(model.trainable_variables)
+    split, kinds = len(model.trainable_variables), list(model.input)
     variables = [*model.trainable_variables, *model.non_trainable_variables]
-    values = [tf.TensorSpec(v.shape, v.dtype) for v in variables]
-    inputs = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in model.input.items()}
+    symbols = [*variables, *model.input.values()]
 
-    @tf.function(input_signature=[values, inputs], autograph=False)
-    def run(values: Any, arrays: Any) -> Any:
+    @tf.function(input_signature=[tf.TensorSpec(s.shape, s.dtype) for s in symbols], autograph=False)
+    def run(*flat: Any) -> Any:
+        values, arrays = flat[: len(variables)], dict(zip(kinds, flat[len(variables) :], strict=True))
         logits, _ = model.stateless_call(values[:split], values[split:], arrays, training=False)
         return links.predictions(logits, head)
 
-    return lambda values, arrays: run(values, arrays).numpy(), False
+    compiled = run.get_concrete_function()
+
+    def call(values: Any, arrays: Any) -> np.ndarray:
+        return compiled(*values, *(tf.convert_to_tensor(arrays[kind]) for kind in kinds)).numpy()
+
+    return call, False
 
 
 def _jax_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., float]:
