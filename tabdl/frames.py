@@ -97,7 +97,7 @@ def _one_dimension(array: np.ndarray) -> SchemaError:
 
 
 def _from_pandas(X: Any, only: Sequence[str] | None) -> Frame:
-    names = unique_names(X.columns)
+    names = unique_names(X.columns.tolist())  # a list: walking the index of a frame is slow
     frame = Frame({}, len(X))
     wanted = None if only is None else set(only)
     for name, (_, series) in zip(names, X.items(), strict=True):

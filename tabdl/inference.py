@@ -232,7 +232,7 @@ def _is_heavy(values: np.ndarray, weight: np.ndarray | None) -> bool:
     if values.min() < 0 or values.max() < 20:
         return False
     middle, top = weighted_quantiles(values, np.array([0.5, 0.99]), weight)
-    return bool(top + 1 >= HEAVY_TAIL * (middle + 1) or values.max() + 1 >= EXTREME * (middle + 1))
+    return bool((top + 1) / HEAVY_TAIL >= middle + 1 or (values.max() + 1) / EXTREME >= middle + 1)
 
 
 def parse_numbers(

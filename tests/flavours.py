@@ -14,7 +14,7 @@ ROWS = 120
 def mixed(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
     """Numbers, counts, categories, a boolean, dates (also as text) and free text, with gaps."""
     rng = np.random.default_rng(seed)
-    words = np.array("red green blue warm cold fast slow round square heavy light old new bright dark quiet loud".split())
+    words = ["red", "green", "blue", "warm", "cold", "fast", "slow", "round", "heavy", "light", "old", "new", "dark", "quiet"]
     frame = pd.DataFrame(
         {
             "number": rng.normal(size=rows),

@@ -189,8 +189,9 @@ class Numbers:
         z = codes.copy() if self.all else codes.take(self.at, axis=1)
         if self.counts.any():
             z[:, self.counts] = _tame(z[:, self.counts])
-        z -= self.center
-        z *= self.scale
+        with np.errstate(over="ignore"):  # infinity is clipped in the next line
+            z -= self.center
+            z *= self.scale
         np.clip(z, -FAR, FAR, out=z)
         numbers[:] = z
         gaps = np.isnan(numbers)
@@ -230,12 +231,12 @@ def _tame(values: np.ndarray) -> np.ndarray:
 
 
 def _robust(quantiles: np.ndarray) -> tuple[float, float]:
-    """quantiles: 25, 50, 75%, lowest, highest -> center, factor."""
+    """quantiles: 25, 50, 75%, lowest, highest -> center, factor; 0, 0 where nothing varies."""
     q25, q50, q75, low, high = quantiles.tolist()
-    for spread, unit in ((q75 - q25, 1.0), (high - low, 2.0)):
-        if spread > 0 and np.isfinite(unit / spread):
-            return q50, unit / spread
-    return q50, 0.0
+    for half, unit in ((q75 / 2 - q25 / 2, 0.5), (high / 2 - low / 2, 1.0)):  # halves: the whole spread may overflow
+        if half > 0 and np.isfinite(unit / half):
+            return q50, unit / half
+    return 0.0, 0.0
 
 
 class Booleans:
