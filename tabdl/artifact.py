@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -54,16 +54,17 @@ def save(estimator: Any, path: str | os.PathLike[str], *, overwrite: bool = True
     return Path(path)
 
 
-def load(path: str | os.PathLike[str], classes: Iterable[type] = ()) -> Any:
-    """The estimator that was saved at `path`; `classes` are your own estimator classes that it may be one of."""
+def load(path: str | os.PathLike[str], classes: Iterable[Callable] = ()) -> Any:
+    """The estimator that was saved at `path`; `classes` holds your own estimator classes and `forward` functions."""
     manifest, arrays = read_archive(path)
     wanted, state = manifest.get("class"), manifest.get("state")
     if not isinstance(wanted, str) or not isinstance(state, dict) or not set(PROBE) <= set(arrays):
         raise ArtifactError(f"'{path}': expected a model saved by tabdl.save, found an archive of something else; check the path")
-    cls = _find_class(path, wanted, classes)
+    named = {item.__name__: item for item in classes}
+    cls = _find_class(path, wanted, named)
     codes, expected = (arrays.pop(name) for name in PROBE)
     try:
-        estimator = unpack(cls, state, arrays)
+        estimator = unpack(cls, state, arrays, named)
         received = _predictions(estimator, codes)
     except (MissingDependency, MemoryError):
         raise
@@ -80,10 +81,9 @@ def load(path: str | os.PathLike[str], classes: Iterable[type] = ()) -> Any:
     return estimator
 
 
-def _find_class(path: str | os.PathLike[str], wanted: str, classes: Iterable[type]) -> type:
+def _find_class(path: str | os.PathLike[str], wanted: str, own: Mapping[str, Any]) -> type:
     from tabdl import models
 
-    own = {cls.__name__: cls for cls in classes}
     if wanted in own:
         return own[wanted]
     if wanted in models.catalogue():

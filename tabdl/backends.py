@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tabdl.errors import MissingDependency
+from tabdl.errors import MissingDependency, ParameterError
 from tabdl.layers import links
 from tabdl.spec import Head
 
@@ -34,6 +34,8 @@ def device_scope(device: str) -> Any:
     """Context that places computation on "cpu", "gpu" or "gpu:1"."""
     import keras
 
+    if device.partition(":")[0] not in ("cpu", "gpu", "cuda", "tpu", "mps"):
+        raise ParameterError(f"device={device!r}: expected 'cpu', 'gpu' or 'gpu:1'; None leaves the choice to the backend")
     return keras.device(device if ":" in device else f"{device}:0")
 
 
@@ -99,7 +101,9 @@ def _backend(job: str) -> Any:
         ("torch", "forward"): _torch_forward,
     }
     if (name(), job) not in makers:
-        raise MissingDependency(f"expected KERAS_BACKEND tensorflow, jax or torch, received {name()!r}; set it before Keras is imported")
+        raise MissingDependency(
+            f"expected KERAS_BACKEND tensorflow, jax or torch, received {name()!r}; set it before Keras is imported"
+        )
     return makers[name(), job]
 
 

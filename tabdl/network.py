@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,18 +35,22 @@ def network_class(cls: type) -> type[Network]:
     raise TypeError(f"{cls.__name__} should inherit from a Network such as TableNetwork; add one to its bases")
 
 
+_lent = threading.RLock()  # Python's generator is one for all threads
+
+
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Keras draws the seeds of initialisers and dropout from Python's generator: lend it ours, give the user's back."""
-    state = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(state)
+    with _lent:
+        state = random.getstate()
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(state)
 
 
-def build(network: Network, spec: Spec, head: Head, seed: int) -> Any:
+def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
     """Fresh `keras.Model` from encoded arrays to logits (rows, [members,] head.outputs)."""
     import keras
 
@@ -58,7 +63,7 @@ def build(network: Network, spec: Spec, head: Head, seed: int) -> Any:
         if width
     }
     with seeded(seed):
-        features = network.forward(Inputs(spec, **symbols))  # ty: a network without forward is caught below
+        features = network.forward(Inputs(spec, **symbols))
         logits = members.head(features, head.outputs)
     return keras.Model(symbols, logits, name=type(network).__name__.lower())
 

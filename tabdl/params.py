@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import numbers
 import typing
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tabdl.errors import ParameterError
+
+LONGEST = 16  # entries of a sequence such as `units`: also what a file may ask for before weights are compared
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def param(
 ) -> Any:
     """Declare a hyper-parameter.
 
-    `low`, `high` bound numbers and the entries of sequences, both included. `options` lists the allowed strings;
+    `low`, `high` bound numbers and the entries of sequences (16 at most), both included. `options` lists the allowed strings;
     other types that the annotation names stay allowed. `log` asks a search to sample on a logarithmic scale.
     `weight` says that the network keeps the value in a weight: compiled functions are shared over all values but zero.
     """
@@ -57,7 +60,7 @@ def _collect(cls: type) -> dict[str, Param]:
     """Fields of a class and its bases, network first, with each class's `defaults` applied."""
     fields: dict[str, Param] = {}
     for base in reversed(cls.__mro__):
-        hints = base.__dict__.get("__annotations__", {})
+        hints = inspect.get_annotations(base)
         for name, value in vars(base).items():
             if isinstance(value, Param):
                 fields[name] = replace(value, type=str(hints.get(name, "Any")))
@@ -126,22 +129,25 @@ def _fits(value: Any, hint: str) -> bool:
         "bool": isinstance(value, (bool, np.bool_)),
         "tuple": isinstance(value, (tuple, list)),
         "list": isinstance(value, (tuple, list)),
+        "dict": isinstance(value, Mapping),
         "None": value is None,
         "Callable": callable(value),
     }
-    return any(tests.get(part.split("[")[0].strip(), True) for part in hint.split("|"))
+    for kind, _, entries in (part.strip().partition("[") for part in hint.split("|")):
+        inner = entries.rstrip("]").removesuffix(", ...")
+        if tests.get(kind, True) and (kind != "tuple" or not inner or all(_fits(entry, inner) for entry in value)):
+            return True
+    return False
 
 
 def _check(owner: str, name: str, value: Any, field: Param) -> None:
     if not _fits(value, field.type):
         raise ParameterError(f"{owner}({name}={value!r}): expected {field.type}: {field.describe()}")
-    if isinstance(value, str):
-        wrong = field.options is not None and value not in field.options
-    else:
-        entries = value if isinstance(value, (tuple, list)) else [value]
-        counted = [v for v in entries if isinstance(v, numbers.Real) and not isinstance(v, bool)]
-        wrong = any(
-            v != v or (field.low is not None and v < field.low) or (field.high is not None and v > field.high) for v in counted
-        )
+    entries: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
+    numeric: list[Any] = [v for v in entries if isinstance(v, numbers.Real) and not isinstance(v, bool)]
+    low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
+    wrong = len(entries) > LONGEST or any(not low <= v <= high for v in numeric)
+    if isinstance(value, str) and field.options is not None:
+        wrong = value not in field.options
     if wrong:
         raise ParameterError(f"{owner}({name}={value!r}): expected {field.describe()}")

@@ -35,6 +35,11 @@ class Target:
         """Everything `from_state` needs, as plain JSON."""
         raise TypeError("abstract")
 
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Target:
+        """The target that `state` describes."""
+        raise TypeError("abstract")
+
 
 def tag_labels(values: np.ndarray) -> dict[str, Any]:
     """Class labels as JSON that remembers its dtype."""
@@ -77,7 +82,10 @@ class Classes(Target):
 
 
 class Ordinal(Classes):
-    """Classes with an order: one logit a threshold (cumulative link, CORAL, arXiv 1901.07884)."""
+    """Classes with an order: one logit a threshold (cumulative link, as CORAL, arXiv 1901.07884).
+
+    NOTE[DIFF]: thresholds have weights of their own; where they cross, a higher one counts as much as the one below.
+    """
 
     def __init__(self, classes: np.ndarray, loss: str = "ordinal", smoothing: float = 0.0):
         super().__init__(classes, loss, smoothing)
@@ -86,7 +94,7 @@ class Ordinal(Classes):
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """P(y > class k) (rows, classes - 1) -> class probabilities (rows, classes)."""
         edge = np.ones((len(outputs), 1), outputs.dtype)
-        return np.maximum(-np.diff(np.hstack([edge, outputs, 0 * edge]), axis=1), 0)
+        return -np.diff(np.hstack([edge, np.minimum.accumulate(outputs, axis=1), 0 * edge]), axis=1)
 
 
 class Labels(Target):
@@ -130,7 +138,9 @@ class Numbers(Target):
     def encode(self, y: np.ndarray) -> np.ndarray:
         values = _matrix(y)
         if values.shape[1] != len(self.center):
-            raise TargetError(f"expected y with {len(self.center)} columns, received {values.shape[1]}; fit and validation must agree")
+            raise TargetError(
+                f"expected y with {len(self.center)} columns, received {values.shape[1]}; fit and validation must agree"
+            )
         if self.log:
             values = np.log1p(np.maximum(values, -1 + 1e-6))
         return ((values - self.center) / self.scale).astype(np.float32)
@@ -228,7 +238,9 @@ def _codes(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
     unknown = classes[codes] != y
     if np.any(unknown):
         known = ", ".join(map(repr, classes[:5].tolist()))
-        raise TargetError(f"expected the classes seen in fit ({known} ...), received {y[unknown][0]!r}; drop those rows or fit again")
+        raise TargetError(
+            f"expected the classes seen in fit ({known} ...), received {y[unknown].tolist()[0]!r}; drop those rows or fit again"
+        )
     return codes
 
 

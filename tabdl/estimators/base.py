@@ -34,7 +34,9 @@ class Live:
 class Estimator(Parameters, BaseEstimator):
     """Base of all estimators: `fit` on any table, `predict` in the units of y."""
 
-    epochs: int | str = param("auto", "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs", low=1, options=("auto",))
+    epochs: int | str = param(
+        "auto", "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs", low=1, options=("auto",)
+    )
     batch_size: int | str = param(
         "auto",
         "most rows in a step; 'auto': 32 below 1,000 rows, then 64, 128, 256 up to 100,000 and 1,024 above; 'full': all rows",
@@ -57,7 +59,11 @@ class Estimator(Parameters, BaseEstimator):
     validation_fraction: float = param(0.15, "share of the rows held out when no X_val is given; 0: none", low=0, high=0.5)
     patience: int = param(16, "epochs without a better validation score before training stops", low=1)
     time_limit: float | None = param(None, "seconds of training; the schedule is shortened to fit", low=0)
-    callbacks: tuple | list | None = param(None, "Keras callbacks; each fit uses copies; batch events come every up to 128 steps")
+    callbacks: tuple | list | None = param(
+        None,
+        "Keras callbacks, copied for each fit; 'val_loss' is the validation score, its sign turned where larger is better; "
+        "batch events come every up to 128 steps",
+    )
     checkpoint: str | Path | None = param(None, "file that keeps the state of a running fit; the same fit goes on from there")
     warm_start: bool = param(False, "whether the next fit goes on from the weights of the last one")
     device: str | None = param(None, "'cpu', 'gpu' or 'gpu:1'; None: the backend's own choice")
@@ -108,7 +114,9 @@ class Estimator(Parameters, BaseEstimator):
         rows = self._read_rows(X, y, sample_weight)
         held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)
         if rows.frame.rows < 2:
-            raise SchemaError(f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required.")
+            raise SchemaError(
+                f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required."
+            )
         warm = self.warm_start and hasattr(self, "weights_")
         target = self.target_ if warm else self._make_target(rows)
         if held is None and self.validation_fraction > 0:
@@ -283,7 +291,8 @@ class Estimator(Parameters, BaseEstimator):
         return estimator_html(self, super()._html_repr())
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        own: Any = super().__getstate__()
+        state = dict(own)
         state.pop("_live", None)
         return state
 

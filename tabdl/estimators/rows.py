@@ -81,8 +81,8 @@ def hold_out(y: np.ndarray, fraction: float, seed: int, stratify: bool) -> tuple
         return everything[~held], everything[held]
     _, codes = np.unique(y, return_inverse=True)
     order = np.lexsort((rng.random(rows), codes))
-    place = np.floor((np.arange(rows) + rng.random()) * count / rows)
-    held[order[np.flatnonzero(np.diff(place, prepend=place[0]) > 0)]] = True
+    place = np.floor((np.arange(rows + 1) + rng.random()) * count / rows)
+    held[order[np.diff(place) > 0]] = True
     for code in np.setdiff1d(codes, codes[~held]):
         held[codes == code] = False
     return everything[~held], everything[held]
@@ -90,5 +90,5 @@ def hold_out(y: np.ndarray, fraction: float, seed: int, stratify: bool) -> tuple
 
 def category_order(y: Any) -> list | None:
     """Categories of an ordered pandas column, lowest first."""
-    dtype = getattr(y, "dtype", None)
+    dtype: Any = getattr(y, "dtype", None)
     return list(dtype.categories) if getattr(dtype, "ordered", False) else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,15 @@ from tabdl.encoding.table import TableEncoder
 from tabdl.estimators.base import Estimator, Live
 from tabdl.targets import Target, tag_labels, untag_labels
 
+NOT_SAVED = ("callbacks", "checkpoint", "device")  # belong to one machine or one fit
 
 
-def pack(estimator: Estimator) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(JSON, arrays) of a fitted estimator; arrays are named "weights/..." or "encoder/..."."""
     estimator._check_fitted()
     encoder, arrays = estimator.encoder_.state()
     state = {
-        "params": {k: _plain(type(estimator).__name__, k, v) for k, v in estimator.get_params(deep=False).items()},
+        "params": {k: _plain(v) for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED},
         "encoder": encoder,
         "target": {"kind": type(estimator.target_).__name__, **estimator.target_.state()},
         "history": estimator.history_,
@@ -31,11 +34,19 @@ def pack(estimator: Estimator) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return state, named
 
 
-def unpack(cls: type[Estimator], state: dict[str, Any], arrays: dict[str, np.ndarray]) -> Estimator:
-    """A fitted estimator of `cls` from `pack`'s result; raises on anything that does not fit together."""
-    params = {k: _revive(v) for k, v in state["params"].items()}
-    known = {k: v for k, v in params.items() if k in cls.fields and not _is_stub(v)}
-    estimator = cls(**known)
+def unpack(
+    cls: type[Estimator],
+    state: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    functions: Mapping[str, Callable] = MappingProxyType({}),
+) -> Estimator:
+    """A fitted estimator of `cls` from `pack`'s result; raises on anything that does not fit together.
+
+    A parameter that was a function is looked up by its name, in `functions` and among the defaults of `cls`.
+    """
+    own = {f.default.__name__: f.default for f in cls.fields.values() if callable(f.default)}
+    params = {k: _revive(v, {**own, **functions}) for k, v in state["params"].items() if k in cls.fields}
+    estimator: Any = cls(**params)
     estimator.check_params()
     estimator.encoder_ = TableEncoder.from_state(state["encoder"], _under("encoder/", arrays))
     estimator.schema_ = estimator.encoder_.schema
@@ -57,28 +68,27 @@ def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
 
-def _plain(owner: str, name: str, value: Any) -> Any:
-    """A parameter as JSON; what only lives in memory (callbacks, generators, functions) leaves a stub with its type."""
+def _plain(value: Any) -> Any:
+    """A parameter as JSON: a function becomes its name, a generator of random numbers None."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, (tuple, list)) and name != "callbacks":
-        return [_plain(owner, name, v) for v in value]
+    if isinstance(value, (tuple, list)):
+        return [_plain(v) for v in value]
     if isinstance(value, dict):
-        return {"items": [[_plain(owner, name, k), _plain(owner, name, v)] for k, v in value.items()]}
-    return {"stub": type(value).__name__}
+        return {"items": [[_plain(k), _plain(v)] for k, v in value.items()]}
+    return {"function": value.__name__} if callable(value) else None
 
 
-def _revive(value: Any) -> Any:
+def _revive(value: Any, functions: Mapping[str, Callable]) -> Any:
     if isinstance(value, list):
-        return tuple(_revive(v) for v in value)
+        return tuple(_revive(v, functions) for v in value)
     if isinstance(value, dict) and "items" in value:
-        return {_revive(k): _revive(v) for k, v in value["items"]}
+        return {_revive(k, functions): _revive(v, functions) for k, v in value["items"]}
+    if isinstance(value, dict):
+        if value["function"] not in functions:
+            name = value["function"]
+            raise ValueError(f"the model uses a function {name!r} of yours; give it as tabdl.load(path, classes=[{name}])")
+        return functions[value["function"]]
     return value
-
-
-def _is_stub(value: Any) -> bool:
-    return isinstance(value, dict) and "stub" in value
-
-

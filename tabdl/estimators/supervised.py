@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,10 @@ class Classifier(ClassifierMixin, Estimator):
         y = _plain(y)
         if y.ndim == 2 and y.shape[1] > 1:
             if type_of_target(y, input_name="y") != "multilabel-indicator":
-                raise TargetError("expected one column of classes, or 0/1 columns of labels; for several class columns use MultiOutputClassifier")
+                raise TargetError("expected one column of classes or 0/1 columns of labels; for more use MultiOutputClassifier")
             return y.astype(np.int8)
         y = column_or_1d(y, warn=True)
-        if y.dtype == object and any(v is None or v != v for v in y):
+        if y.dtype.kind in "fO" and any(v is None or v != v for v in y.tolist()):
             raise TargetError("Input y contains NaN.; drop the rows without a class")
         check_classification_targets(y)
         return y
@@ -50,7 +51,9 @@ class Classifier(ClassifierMixin, Estimator):
     def _make_target(self, rows: Rows) -> Target:
         if rows.y.ndim == 2:
             if self.loss == "ordinal":
-                raise ParameterError("loss='ordinal' expects one column of ordered classes, received several labels; use 'cross_entropy'")
+                raise ParameterError(
+                    "loss='ordinal' expects one column of ordered classes, received several labels; use 'cross_entropy'"
+                )
             self.classes_ = np.arange(rows.y.shape[1])
             return Labels(rows.y.shape[1], self.loss, float(self.label_smoothing))
         order, classes = rows.order, np.unique(rows.y)
@@ -69,7 +72,7 @@ class Classifier(ClassifierMixin, Estimator):
             raise ParameterError("class_weight expects one column of classes, received several labels; use sample_weight instead")
         own = np.ones(len(rows.y)) if rows.weight is None else rows.weight
         codes = self.target_.encode(rows.y)[:, 0].astype(int)
-        if self.class_weight == "balanced":
+        if not isinstance(self.class_weight, dict):
             share = np.bincount(codes, own, len(self.classes_))
             factors = share.sum() / (np.count_nonzero(share) * np.maximum(share, 1e-300))
         else:
@@ -114,11 +117,14 @@ class Regressor(RegressorMixin, Estimator):
         options=("mse", "mae", "huber", "log_mse", "poisson"),
     )
     quantiles: tuple[float, ...] | None = param(
-        None, "levels in ascending order; predict returns (rows, levels) that never cross, and `loss` is not used", low=0.001, high=0.999
+        None,
+        "levels in ascending order; predict returns (rows, levels) that never cross, and `loss` is not used",
+        low=0.001,
+        high=0.999,
     )
     metric: str = param(
         "auto",
-        "validation score that picks the best epoch; 'auto': mae, poisson_deviance or pinball where the loss asks for it, else rmse",
+        "validation score that picks the best epoch; 'auto': what the loss suggests, else rmse",
         options=("auto", "rmse", "mae", "r2", "poisson_deviance", "pinball"),
     )
 
@@ -127,7 +133,9 @@ class Regressor(RegressorMixin, Estimator):
         try:
             y = y.astype(np.float64)
         except (TypeError, ValueError) as cause:
-            raise TargetError(f"expected numbers in y, received {y.dtype} such as {y.flat[0]!r}; use a Classifier for classes") from cause
+            raise TargetError(
+                f"expected numbers in y, received {y.dtype} such as {y.flat[0]!r}; use a Classifier for classes"
+            ) from cause
         if y.ndim > 2 or y.ndim == 0:
             raise TargetError(f"expected y of shape (rows,) or (rows, outputs), received {y.shape}")
         if not np.all(np.isfinite(y)):
@@ -137,7 +145,7 @@ class Regressor(RegressorMixin, Estimator):
     def _make_target(self, rows: Rows) -> Target:
         if self.quantiles is not None:
             levels = tuple(map(float, self.quantiles))
-            if not levels or any(a >= b for a, b in zip(levels, levels[1:], strict=False)):
+            if not levels or any(a >= b for a, b in pairwise(levels)):
                 raise ParameterError(f"quantiles={self.quantiles!r}: expected levels in ascending order such as (0.1, 0.5, 0.9)")
             return Quantiles.fit(rows.y, rows.weight, levels)
         if self.loss == "poisson":
@@ -150,7 +158,9 @@ class Regressor(RegressorMixin, Estimator):
     def _metric(self) -> str:
         if self.quantiles is not None:
             if self.metric not in ("auto", "pinball"):
-                raise ParameterError(f"metric={self.metric!r} needs one prediction a row; with quantiles= use 'auto' or 'pinball'")
+                raise ParameterError(
+                    f"metric={self.metric!r} needs one prediction a row; with quantiles= use 'auto' or 'pinball'"
+                )
             return "pinball"
         return {"mae": "mae", "poisson": "poisson_deviance"}.get(self.loss, "rmse") if self.metric == "auto" else self.metric
 
@@ -183,4 +193,3 @@ def _plain(y: Any) -> np.ndarray:
     if values.dtype.kind == "c":
         raise TargetError("Complex data not supported: expected real targets")
     return values
-

@@ -82,7 +82,7 @@ def dense_block(
     pieces = 2 if activation == "maxout" else 1
     x = dense(x, units * pieces, initializer=initializer, l1=l1, l2=l2)  # (..., pieces * units)
     x = normalize(x, norm)
-    x = ops.maximum(x[..., :units], x[..., units:]) if pieces == 2 else keras.activations.get(activation)(x)
+    x = ops.maximum(x[..., :units], x[..., units:]) if pieces == 2 else keras.layers.Activation(activation)(x)
     return Dropout(dropout)(x) if dropout else x  # (..., units)
 
 

@@ -30,13 +30,13 @@ class Embeddings(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         """One table a distinct width; columns of the same width share it, each with its own rows."""
         self.groups = []  # (columns, offsets, table)
-        normal = keras.initializers.RandomNormal(stddev=self.scale)
         for width in sorted(set(self.widths)):
             columns = [j for j, w in enumerate(self.widths) if w == width]
             sizes = [self.codes[j] for j in columns]
             offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype("int32")
+            normal = keras.initializers.RandomNormal(stddev=self.scale)  # one a table: a shared one repeats its values
 
-            def initial(shape: Any, dtype: Any = None, offsets: Any = offsets) -> Any:
+            def initial(shape: Any, dtype: Any = None, offsets: Any = offsets, normal: Any = normal) -> Any:
                 keep = np.ones(shape[:1] + (1,), "float32")
                 keep[np.concatenate([offsets, offsets + 1])] = 0.0
                 return normal(shape, dtype=dtype) * keep

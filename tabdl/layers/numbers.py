@@ -11,6 +11,8 @@ from keras import ops
 from tabdl.quantiles import weighted_quantiles
 from tabdl.spec import Inputs
 
+NARROWEST = 1e-5  # bins below it drown in float32's rounding: x * slope + shift is a difference of large numbers
+
 
 @keras.saving.register_keras_serializable("tabdl")
 class PiecewiseLinear(keras.layers.Layer):
@@ -51,7 +53,8 @@ class PiecewiseLinear(keras.layers.Layer):
         slope, shift, low, high = np.zeros((4, values.shape[1], self.bins), np.float32)
         levels = np.linspace(0, 1, self.bins + 1)
         for j in range(values.shape[1]):
-            edges = np.unique(weighted_quantiles(values[:, j], levels, weight))
+            edges = np.unique(weighted_quantiles(values[:, j], levels, weight).astype(np.float64))
+            edges = edges[np.diff(edges, prepend=-np.inf) > NARROWEST]
             used = len(edges) - 1
             if used < 1:
                 continue

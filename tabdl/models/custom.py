@@ -1,10 +1,10 @@
 """Your own Keras layers: any function from inputs to features becomes an estimator.
 
-    def forward(inputs):                                   # inputs.numbers, inputs.flags, inputs.categories
-        x = keras.layers.Dense(64, activation="relu")(inputs.numbers)
-        return keras.layers.Dropout(0.2)(x)                # (rows, width), or (rows, members, width)
+def forward(inputs):                                   # inputs.numbers, inputs.flags, inputs.categories
+    x = keras.layers.Dense(64, activation="relu")(inputs.numbers)
+    return keras.layers.Dropout(0.2)(x)                # (rows, width), or (rows, members, width)
 
-    KerasClassifier(forward=forward).fit(X, y)
+KerasClassifier(forward=forward).fit(X, y)
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tabdl.spec import Inputs
 class Embedding(TableNetwork):
     """Entity embeddings and dense layers."""
 
-    units: tuple[int, ...] = param((256, 128), "width of each hidden layer", low=1, high=4096)
+    units: tuple[int, ...] = param((256, 128), "width of each hidden layer", low=1, high=2048)
     embedding_width: int | str = param(
         "auto", "size of a category's vector; 'auto': 1.6 codes^0.56, 2 to 32", low=1, high=256, options=("auto",)
     )
@@ -25,7 +25,7 @@ class Embedding(TableNetwork):
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
 
     def forward(self, inputs: Inputs) -> Any:
-        width = None if self.embedding_width == "auto" else self.embedding_width
+        width = None if isinstance(self.embedding_width, str) else self.embedding_width
         vectors = layers.categories.embed(inputs, width)  # (rows, sum of widths)
         if vectors is not None and self.embedding_dropout:
             vectors = layers.blocks.Dropout(self.embedding_dropout)(vectors)

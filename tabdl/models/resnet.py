@@ -18,11 +18,11 @@ class ResNet(TableNetwork):
     """Residual dense blocks."""
 
     blocks: int = param(3, "residual blocks", low=1, high=16)
-    width: int = param(128, "size of the residual stream", low=1, high=2048)
-    expansion: float = param(2.0, "hidden units of a block, in units of `width`", low=0.1, high=8)
+    width: int = param(128, "size of the residual stream", low=1, high=1024)
+    expansion: float = param(2.0, "hidden units of a block, in units of `width`", low=0.1, high=4)
     dropout: float = param(0.15, "share of hidden units switched off", low=0, high=0.9, weight=True)
     norm: str | None = param("batch", "normalisation before each block", options=("batch", "layer"))
-    defaults = dict(learning_rate=2e-3)
+    defaults = {"learning_rate": 2e-3}
 
     def forward(self, inputs: Inputs) -> Any:
         x = layers.blocks.join(inputs.numbers, inputs.flags, layers.categories.embed(inputs))

@@ -43,7 +43,9 @@ class Checkpoint:
                 plain = json.loads(str(file["plain"]))
                 groups = {g: [file[f"{g}/{i}"] for i in range(n)] for g, n in plain["groups"].items()}
         except Exception as cause:
-            raise ArtifactError(f"expected a checkpoint in {self.path}, received a damaged file ({cause}); delete it to start anew") from cause
+            raise ArtifactError(
+                f"expected a checkpoint in {self.path}, received a damaged file ({cause}); delete it to start anew"
+            ) from cause
         if plain["mark"] != self.mark:
             raise ArtifactError(
                 f"the checkpoint {self.path} belongs to a fit of other data or parameters; delete it or choose another file"
@@ -60,7 +62,7 @@ class Checkpoint:
         handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, plain=np.array(json.dumps(plain)), **named)
+                np.savez(file, allow_pickle=False, plain=np.array(json.dumps(plain)), **named)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self.path)

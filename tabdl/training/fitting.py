@@ -30,9 +30,8 @@ class Fitted:
 
 def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settings:
     """Parameters of the estimator with every 'auto' made a number."""
-    sizes = {"auto": automatic_batch_size(rows), "full": rows}
-    size = sizes.get(estimator.batch_size, estimator.batch_size)
-    plan = Plan.of(rows, int(size))
+    sizes: dict[Any, int] = {"auto": automatic_batch_size(rows), "full": rows}
+    plan = Plan.of(rows, int(sizes.get(estimator.batch_size, estimator.batch_size)))
     epochs = automatic_epochs(plan.steps * plan.chunks) if estimator.epochs == "auto" else int(estimator.epochs)
     return Settings(
         plan=plan,

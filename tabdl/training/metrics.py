@@ -69,7 +69,7 @@ def _by_column(y: np.ndarray, p: np.ndarray, score: Callable[[np.ndarray, np.nda
 
 
 def rmse(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
-    return _average((y - p) ** 2, w) ** 0.5
+    return float(np.sqrt(np.average((y - p) ** 2, axis=0, weights=w)).mean())
 
 
 def mae(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
@@ -77,8 +77,9 @@ def mae(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
 
 
 def r2(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
-    around = _average((y - np.average(y, axis=0, weights=w)) ** 2, w)
-    return 1 - _average((y - p) ** 2, w) / around if around > 0 else 0.0
+    around = np.average((y - np.average(y, axis=0, weights=w)) ** 2, axis=0, weights=w)
+    error = np.average((y - p) ** 2, axis=0, weights=w)
+    return float(np.mean(np.where(around > 0, 1 - error / np.where(around > 0, around, 1), 0.0)))
 
 
 def poisson_deviance(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> float:
@@ -87,7 +88,7 @@ def poisson_deviance(y: np.ndarray, p: np.ndarray, w: np.ndarray | None) -> floa
 
 
 def pinball(y: np.ndarray, p: np.ndarray, w: np.ndarray | None, levels: tuple[float, ...] = (0.5,)) -> float:
-    error, level = y.reshape(-1, 1) - p.reshape(len(p), -1), np.array(levels)
+    error, level = y.reshape(len(p), -1) - p.reshape(len(p), -1), np.array(levels)
     return _average(np.maximum(level * error, (level - 1) * error), w)
 
 

@@ -20,6 +20,6 @@ def make_optimizer(name: str, momentum: float, clip_norm: float | None) -> Any:
         "nesterov": lambda **o: kinds.SGD(momentum=momentum, nesterov=True, **o),
         "rmsprop": lambda **o: kinds.RMSprop(momentum=momentum, **o),
         "adagrad": lambda **o: kinds.Adagrad(**o),
-        "lion": lambda **o: kinds.Lion(beta_1=momentum, **o),
+        "lion": lambda **o: kinds.Lion(beta_1=max(momentum, 1e-7), **o),  # Keras refuses zero
     }
     return own[name](learning_rate=0.001, global_clipnorm=clip_norm)

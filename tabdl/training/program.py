@@ -44,6 +44,8 @@ class Program:
     def training(self, updates: Updates) -> tuple[Any, Any]:
         """(optimizer, compiled training step) for a kind of update; made once."""
         if updates not in self._updates:
+            while len(self._updates) >= KEPT:
+                self._updates.pop(next(iter(self._updates)))
             optimizer = make_optimizer(updates.optimizer, updates.momentum, updates.clip_norm)
             optimizer.build(self.model.trainable_variables)
             step = backends.compile_training(self.model, optimizer, make_loss(self.head))
@@ -84,7 +86,7 @@ def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
 
 
-def get_program(network: Network, spec: Spec, head: Head) -> tuple[Program, Network]:
+def get_program(network: Any, spec: Spec, head: Head) -> tuple[Program, Network]:
     """The shared program for an estimator or network, and the plain network with its own parameters."""
     plain = network_class(type(network))(**network.network_params())
     key = _key(plain, spec, head)

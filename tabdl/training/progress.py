@@ -14,7 +14,9 @@ class Progress:
         if verbose == 1:
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, desc=title, unit="step", file=sys.stderr, mininterval=0.2, dynamic_ncols=True, leave=True)
+            self.bar = tqdm(
+                total=total, desc=title, unit="step", file=sys.stderr, mininterval=0.2, dynamic_ncols=True, leave=True
+            )
 
     def advance(self, steps: int) -> None:
         if self.bar is not None:
@@ -24,7 +26,7 @@ class Progress:
         scores = {k: f"{v:.4g}" for k, v in logs.items() if k not in ("seconds", "learning_rate")}
         if self.bar is not None:
             self.bar.total = total
-            self.bar.set_postfix(epoch=f"{epoch}/{epochs}", **scores)
+            self.bar.set_postfix({"epoch": f"{epoch}/{epochs}", **scores})
         elif self.verbose > 1:
             print(f"{self.title} {epoch}/{epochs} " + " ".join(f"{k}={v}" for k, v in scores.items()), file=sys.stderr)
 

@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from tabdl import backends
+from tabdl.errors import ParameterError
 from tabdl.training.checkpoint import Checkpoint
 from tabdl.training.order import Plan
 from tabdl.training.program import Program, Updates
 from tabdl.training.progress import Progress
 from tabdl.training.schedules import factors
+
+KEPT = ("epoch", "epochs", "progress", "rate_scale", "history", "best_epoch", "best_score", "stopped")  # in a checkpoint
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,15 @@ class Training:
         self.best_epoch, self.best_score = 0, np.inf
         self.stopped = False
         self.model.optimizer, self.model.stop_training = self.optimizer, False
-        self.callbacks = keras.callbacks.CallbackList([copy.deepcopy(c) for c in callbacks], model=self.model) if callbacks else None
+        told = {"epochs": settings.epochs, "steps": settings.plan.chunks * settings.plan.steps, "verbose": settings.verbose}
+        copies = [copy.deepcopy(c) for c in callbacks]
+        self.callbacks = keras.callbacks.CallbackList(copies, model=self.model, **told) if copies else None
 
     def variables(self) -> dict[str, list[Any]]:
-        return {"model": [*self.model.trainable_variables, *self.model.non_trainable_variables], "optimizer": list(self.optimizer.variables)}
+        return {
+            "model": [*self.model.trainable_variables, *self.model.non_trainable_variables],
+            "optimizer": list(self.optimizer.variables),
+        }
 
     def start(self, model: Any) -> None:
         """Initial weights and random states of `model`; a fresh optimiser."""
@@ -79,16 +87,15 @@ class Training:
         for name, variables in self.variables().items():
             for variable, array in zip(variables, groups[name], strict=True):
                 variable.assign(array)
-        for key in ("epoch", "epochs", "progress", "rate_scale", "history", "best_epoch", "best_score"):
+        for key in KEPT:
             setattr(self, key, plain[key])
         self.best = groups["best"] or None
 
     def save(self, checkpoint: Checkpoint) -> None:
         if checkpoint.path is None:
             return
-        keys = ("epoch", "epochs", "progress", "rate_scale", "history", "best_epoch", "best_score")
         groups = {name: [np.array(v.numpy()) for v in variables] for name, variables in self.variables().items()}
-        checkpoint.write({k: getattr(self, k) for k in keys}, groups | {"best": self.best or []})
+        checkpoint.write({k: getattr(self, k) for k in KEPT}, groups | {"best": self.best or []})
 
     def call(self, moment: str, *arguments: Any) -> None:
         """Tell the user's callbacks; a learning rate that they change scales the schedule from there on."""
@@ -129,11 +136,18 @@ class Training:
         """Score the validation rows, keep the best weights, decide whether to stop."""
         rate = float(self.optimizer.learning_rate.numpy())
         logs = {"loss": loss, "learning_rate": rate, "seconds": seconds}
+        told = {}
+        if not np.isfinite(loss):
+            raise ParameterError(
+                f"expected a finite training loss, received {loss} in epoch {self.epoch}: the training diverged; "
+                "lower learning_rate, or limit the gradient with clip_norm=1.0"
+            )
         if self.validation is not None:
             values = backends.forward_values(self.model)
             score = self.validation.score(lambda arrays: self.program.forward(values, arrays))
             logs["val_" + self.validation.name] = score
             ranked = -score if self.validation.larger_is_better else score
+            told["val_loss"] = ranked  # what Keras's callbacks look at by default
             if ranked < self.best_score or self.best is None:
                 self.best_score, self.best_epoch = ranked, self.epoch
                 self.best = [np.array(w.numpy()) for w in self.model.weights]
@@ -141,7 +155,7 @@ class Training:
                 self.stopped = True
         for key, value in {"epoch": self.epoch, **logs}.items():
             self.history.setdefault(key, []).append(value)
-        self.call("on_epoch_end", self.epoch - 1, logs)
+        self.call("on_epoch_end", self.epoch - 1, logs | told)
 
     def replan(self, started: float, done_before: int) -> None:
         """Fewer epochs when the time limit would cut the schedule short."""

@@ -1,0 +1,4 @@
+# Keras infers its return types from code with many backends, so that every tensor may be None: read it as untyped.
+from typing import Any
+
+def __getattr__(name: str) -> Any: ...
