@@ -19,8 +19,15 @@ class Network(Parameters):
     """Base of all networks. A subclass declares parameters and a `forward` method from `Inputs` to features."""
 
     def network_params(self) -> dict[str, Any]:
-        """Values of the hyper-parameters that belong to the network, not to its training."""
-        return {name: getattr(self, name) for name in network_class(type(self)).fields}
+        """Values of the hyper-parameters that belong to the network, not to its training; 'auto' as resolved in `fit`."""
+        sizes = getattr(self, "sizes_", {})
+        own = {name: getattr(self, name) for name in network_class(type(self)).fields}
+        return own | {name: sizes[name] for name, value in own.items() if name in sizes and isinstance(value, str)}
+
+    @classmethod
+    def automatic(cls, rows: int, columns: int) -> dict[str, Any]:
+        """What 'auto' means for parameters that depend on the size of the encoded training table."""
+        return {}
 
 
 class TableNetwork(Network):

@@ -121,6 +121,7 @@ class Parameters:
 
 def _fits(value: Any, hint: str) -> bool:
     """Whether a value is of one of the types in an annotation such as `tuple[int, ...] | str`."""
+    parts: Any = value
     number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
     tests = {
         "int": number and isinstance(value, numbers.Integral),
@@ -135,7 +136,7 @@ def _fits(value: Any, hint: str) -> bool:
     }
     for kind, _, entries in (part.strip().partition("[") for part in hint.split("|")):
         inner = entries.rstrip("]").removesuffix(", ...")
-        if tests.get(kind, True) and (kind != "tuple" or not inner or all(_fits(entry, inner) for entry in value)):
+        if tests.get(kind, True) and (kind != "tuple" or not inner or all(_fits(entry, inner) for entry in parts)):
             return True
     return False
 

@@ -17,6 +17,8 @@ from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.estimators.html import estimator_html
 from tabdl.estimators.rows import Rows, category_order, derive, draw_seed, hold_out, make_rows
 from tabdl.frames import read_frame
+from tabdl.inference import check_finite
+from tabdl.network import network_class
 from tabdl.params import Parameters, param
 from tabdl.schema import Schema
 from tabdl.targets import Target
@@ -110,6 +112,8 @@ class Estimator(Parameters, BaseEstimator):
         self.check_params()
         if (X_val is None) != (y_val is None):
             raise ParameterError("X_val and y_val belong together: give both or neither")
+        if X_val is None and sample_weight_val is not None:
+            raise ParameterError("sample_weight_val is the weight of the rows of X_val: give X_val and y_val, or leave it out")
         seed = draw_seed(self.random_state)
         rows = self._read_rows(X, y, sample_weight)
         held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)
@@ -117,6 +121,8 @@ class Estimator(Parameters, BaseEstimator):
             raise SchemaError(
                 f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required."
             )
+        for name, cells in rows.frame.columns.items() if not isinstance(schema, Schema) else ():
+            check_finite(name, cells)  # before rows are held out: the message numbers rows as the user does
         warm = self.warm_start and hasattr(self, "weights_")
         target = self.target_ if warm else self._make_target(rows)
         if held is None and self.validation_fraction > 0:
@@ -162,6 +168,8 @@ class Estimator(Parameters, BaseEstimator):
         self.schema_ = schema
         frame = schema.read(rows.frame, owner=type(self).__name__)
         self.encoder_ = TableEncoder(schema).fit(frame, rows.weight)
+        spec = self.encoder_.spec
+        self.sizes_ = network_class(type(self)).automatic(rows.frame.rows, spec.numbers + spec.flags + len(spec.categories))
         self.n_features_in_ = len(rows.frame.columns)
         if rows.frame.named:
             self.feature_names_in_ = np.array(list(rows.frame.columns), dtype=object)
@@ -176,7 +184,7 @@ class Estimator(Parameters, BaseEstimator):
         weight = self._row_weights(rows)
         arrays = self.encoder_.encode(rows.frame, owner=type(self).__name__)
         arrays["target"] = self.target_.encode(rows.y)
-        arrays["weight"] = (np.ones(len(rows.y)) if weight is None else weight / weight.mean()).astype(np.float32)
+        arrays["weight"] = np.ones(len(rows.y)) if weight is None else weight / weight.mean()
         with self._on_device():
             fitted = fit_network(self, arrays, self._validation(held), seed, start=start, partial=partial)
         self.weights_, self.history_, self.best_epoch_ = fitted.weights, fitted.history, fitted.best_epoch

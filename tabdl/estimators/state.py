@@ -23,6 +23,7 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "params": {k: _plain(v) for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED},
         "encoder": encoder,
         "target": {"kind": type(estimator.target_).__name__, **estimator.target_.state()},
+        "sizes": estimator.sizes_,
         "history": estimator.history_,
         "best_epoch": estimator.best_epoch_,
         "n_features_in": estimator.n_features_in_,
@@ -52,6 +53,7 @@ def unpack(
     estimator.schema_ = estimator.encoder_.schema
     kind = dict(state["target"])
     estimator.target_ = Target.kinds[kind.pop("kind")].from_state(kind)
+    estimator.sizes_ = {str(k): int(v) for k, v in state["sizes"].items()}
     estimator.weights_ = _under("weights/", arrays)
     estimator.history_ = {str(k): [float(x) for x in v] for k, v in state["history"].items()}
     estimator.best_epoch_, estimator.n_features_in_ = int(state["best_epoch"]), int(state["n_features_in"])

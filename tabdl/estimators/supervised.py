@@ -43,7 +43,7 @@ class Classifier(ClassifierMixin, Estimator):
                 raise TargetError("expected one column of classes or 0/1 columns of labels; for more use MultiOutputClassifier")
             return y.astype(np.int8)
         y = column_or_1d(y, warn=True)
-        if y.dtype.kind in "fO" and any(v is None or v != v for v in y.tolist()):
+        if y.dtype.kind in "fO" and any(v is None or type(v).__name__ == "NAType" or v != v for v in y.tolist()):
             raise TargetError("Input y contains NaN.; drop the rows without a class")
         check_classification_targets(y)
         return y

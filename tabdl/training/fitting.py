@@ -28,10 +28,15 @@ class Fitted:
     values: list[Any]
 
 
+def _batch_size(asked: int | str, rows: int) -> int:
+    if isinstance(asked, str):
+        return rows if asked == "full" else automatic_batch_size(rows)
+    return int(asked)
+
+
 def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settings:
     """Parameters of the estimator with every 'auto' made a number."""
-    sizes: dict[Any, int] = {"auto": automatic_batch_size(rows), "full": rows}
-    plan = Plan.of(rows, int(sizes.get(estimator.batch_size, estimator.batch_size)))
+    plan = Plan.of(rows, _batch_size(estimator.batch_size, rows))
     epochs = automatic_epochs(plan.steps * plan.chunks) if estimator.epochs == "auto" else int(estimator.epochs)
     return Settings(
         plan=plan,
@@ -62,10 +67,11 @@ def fit_network(
     program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
     model = program.fresh_model(network, seed)
     if start is None:
-        weight = arrays["weight"].astype(np.float64)
+        weight = arrays["weight"]  # float64: rounding must not move a quantile
         adapt(model, arrays, None if np.ptp(weight) == 0 else weight, estimator.target_.head)
     else:
         set_weights(model, start)
+    arrays = arrays | {"weight": arrays["weight"].astype(np.float32)}
     settings = make_settings(estimator, len(arrays["target"]), seed, partial)
     checkpoint = None
     if estimator.checkpoint is not None and not partial:
