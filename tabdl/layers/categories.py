@@ -8,7 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from tabdl.spec import Inputs
+from tabdl.spec import Inputs, Spec
+
+NARROW = 40  # codes up to which a column is one-hot: on validation rows better than vectors, in one comparison
 
 
 def embedding_width(codes: int) -> int:
@@ -70,16 +72,29 @@ def embed(inputs: Inputs, width: int | None = None) -> Any:
     return Embeddings(codes, widths)(inputs.categories)
 
 
-def one_hot(inputs: Inputs, limit: int = 12) -> Any:
-    """Columns of up to `limit` codes one-hot, wider ones embedded; a missing or unseen value is all zeros or a zero vector."""
+def one_hot(inputs: Inputs) -> Any:
+    """Columns of up to `NARROW` codes one-hot, then wider ones embedded; unseen is all zeros, a gap has a place of its own."""
     if inputs.categories is None:
         return None
     codes = inputs.spec.categories
-    narrow = [j for j, n in enumerate(codes) if n <= limit]
-    wide = [j for j, n in enumerate(codes) if n > limit]
-    parts = [ops.one_hot(inputs.categories[:, j], codes[j], dtype="float32") for j in narrow]
+    narrow, wide = _by_width(codes)
+    column = np.repeat(narrow, [codes[j] - 1 for j in narrow]).astype("int32")
+    value = np.concatenate([[0, *range(2, codes[j])] for j in narrow] or [[]]).astype("int32")
+    parts = []
+    if narrow:
+        parts.append(ops.cast(ops.equal(ops.take(inputs.categories, column, axis=1), value), "float32"))  # (rows, places)
     if wide:
-        rest = Inputs(type(inputs.spec)(categories=tuple(codes[j] for j in wide)))
-        rest.categories = ops.take(inputs.categories, np.array(wide, "int32"), axis=1)
-        parts.append(embed(rest))
+        picked = ops.take(inputs.categories, np.array(wide, "int32"), axis=1)
+        parts.append(embed(Inputs(Spec(categories=tuple(codes[j] for j in wide)), categories=picked)))
     return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
+
+
+def one_hot_widths(codes: tuple[int, ...]) -> tuple[int, ...]:
+    """Width of each column's block in the output of `one_hot`, in its order."""
+    narrow, wide = _by_width(codes)
+    return tuple(codes[j] - 1 for j in narrow) + tuple(embedding_width(codes[j]) for j in wide)
+
+
+def _by_width(codes: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    narrow = [j for j, n in enumerate(codes) if n <= NARROW]
+    return narrow, [j for j, n in enumerate(codes) if n > NARROW]

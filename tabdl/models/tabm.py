@@ -31,7 +31,7 @@ class TabM(TableNetwork):
     bins: int = param(32, "pieces of the piecewise-linear embedding of a number", low=2, high=256)
     embedding_width: int = param(8, "size of a number's embedding", low=1, high=64)
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
-    defaults = {"learning_rate": 5e-3}
+    defaults = {"learning_rate": 6e-3}
 
     @classmethod
     def automatic(cls, rows: int, columns: int) -> dict[str, Any]:
@@ -41,9 +41,9 @@ class TabM(TableNetwork):
     def forward(self, inputs: Inputs) -> Any:
         spec, members = inputs.spec, 8 if isinstance(self.members, str) else self.members
         numbers = layers.numbers.piecewise_linear(inputs, self.bins, self.embedding_width)
-        vectors = layers.categories.embed(inputs)
+        vectors = layers.categories.one_hot(inputs)
         x = layers.blocks.join(numbers, inputs.flags, vectors)  # (rows, encoded columns)
-        widths = tuple(layers.categories.embedding_width(n) for n in spec.categories)
+        widths = layers.categories.one_hot_widths(spec.categories)
         groups = (self.embedding_width,) * spec.numbers + (1,) * spec.flags + widths
         x = layers.members.Scale(members, groups)(x)  # (rows, members, encoded columns)
         for _ in range(self.blocks):

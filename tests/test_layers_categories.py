@@ -1,0 +1,90 @@
+"""Embeddings and one-hot codes against plain NumPy."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tabdl.layers import categories
+from tabdl.network import seeded
+from tabdl.spec import Inputs, Spec
+
+CODES = (4, 30, 5, 4)
+X = np.column_stack([np.random.default_rng(j).integers(0, n, 40) for j, n in enumerate(CODES)]).astype(np.int32)
+
+
+def network(function, codes=CODES):
+    symbol = keras.Input((len(codes),), dtype="int32")
+    inputs = Inputs(Spec(categories=codes), categories=symbol)
+    with seeded(0):
+        return keras.Model(symbol, function(inputs))
+
+
+def forward(model, x=X):
+    return keras.ops.convert_to_numpy(model(x))
+
+
+@pytest.mark.parametrize("codes, width", [(2, 2), (3, 3), (10, 6), (100, 21), (212, 32), (10_002, 32)])
+def test_width_follows_the_rule(codes, width):
+    assert categories.embedding_width(codes) == width
+    assert width == min(32, max(2, round(1.6 * codes**0.56)))
+
+
+@pytest.mark.parametrize("widths", [(3, 3, 3, 3), (2, 4, 2, 3)], ids=["one table", "tables by width"])
+def test_embeddings_gather_each_columns_own_rows(widths):
+    layer = categories.Embeddings(CODES, widths)
+    got = keras.ops.convert_to_numpy(layer(X))
+    expected = []
+    for j, width in enumerate(widths):
+        same = [k for k in range(j) if widths[k] == width]
+        table = next(t for columns, _, t in layer.groups if j in columns)
+        expected.append(keras.ops.convert_to_numpy(table)[sum(CODES[k] for k in same) + X[:, j]])
+    np.testing.assert_array_equal(got, np.hstack(expected))
+    assert got.shape == (40, sum(widths)) == (40, layer.compute_output_shape((40, 4))[1])
+
+
+def test_missing_and_unseen_start_at_zero_and_known_values_do_not():
+    model = network(categories.embed)
+    two = np.zeros((2, 4), np.int32)
+    two[1] = 1
+    assert not forward(model, two).any()
+    assert forward(model, np.full((1, 4), 2, np.int32)).all()
+
+
+def test_tables_of_different_width_start_with_different_values():
+    with seeded(0):
+        layer = categories.Embeddings((20, 20), (2, 3))
+        layer.build((None, 2))
+    first, second = (keras.ops.convert_to_numpy(t).ravel() for *_, t in layer.groups)
+    first, second = first[first != 0], second[second != 0]
+    assert np.intersect1d(first, second).size == 0
+    assert np.concatenate([first, second]).std() == pytest.approx(0.1, rel=0.3)
+
+
+def test_embed_uses_the_given_width_and_is_none_without_columns():
+    assert forward(network(lambda i: categories.embed(i, 3))).shape == (40, 12)
+    assert forward(network(categories.embed)).shape == (40, sum(map(categories.embedding_width, CODES)))
+    assert categories.embed(Inputs(Spec())) is None
+    assert categories.one_hot(Inputs(Spec())) is None
+
+
+@pytest.mark.parametrize("codes", [(4, 5), (4, 50, 5, 4), (50, 60)], ids=["narrow", "both", "wide"])
+def test_one_hot_up_to_the_limit_embedded_above(codes):
+    x = np.column_stack([np.arange(40) % n for n in codes]).astype(np.int32)
+    model = network(categories.one_hot, codes)
+    got = forward(model, x)
+    known = [np.delete(np.eye(n)[x[:, j]], 1, axis=1) for j, n in enumerate(codes) if n <= categories.NARROW]
+    narrow = np.hstack([np.zeros((40, 0)), *known])  # no place for unseen values, code 1
+    assert got.shape == (40, sum(categories.one_hot_widths(codes)))
+    np.testing.assert_array_equal(got[:, : narrow.shape[1]], narrow)
+    if max(codes) > categories.NARROW:
+        layer = next(layer for layer in model.layers if isinstance(layer, categories.Embeddings))
+        direct = keras.ops.convert_to_numpy(layer(x[:, [j for j, n in enumerate(codes) if n > categories.NARROW]]))
+        np.testing.assert_array_equal(got[:, narrow.shape[1] :], direct)
+
+
+def test_config_rebuilds_the_layer():
+    config = categories.Embeddings(CODES, (2, 4, 2, 3), scale=0.5).get_config()
+    again = categories.Embeddings.from_config(config)
+    assert (again.codes, again.widths, again.scale) == (CODES, (2, 4, 2, 3), 0.5)
