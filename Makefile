@@ -1,0 +1,86 @@
+# make demo [DATA=file.csv TARGET=column]   install, fit, score, save, load, predict
+# make test                                 linters, types, tests on TensorFlow, contract on JAX
+# make full                                 everything, also without TensorFlow and with the oldest allowed versions
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+EVERYTHING := -m "full or not full"
+ON_BOTH_BACKENDS := tests/test_contract.py tests/test_sklearn.py
+
+.DELETE_ON_ERROR:
+.PHONY: help install demo test lint full full-tensorflow full-jax without-tensorflow oldest benchmark clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+install: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "expected Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[parquet]"
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $(VENV)/.installed $@
+
+demo: $(VENV)/.installed
+	$(BIN)/python notebooks/demo.py $(if $(DATA),--data "$(DATA)") $(if $(TARGET),--target "$(TARGET)")
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+test: lint
+	$(PYTEST) -n 2
+	KERAS_BACKEND=jax $(PYTEST) -n 2 tests/test_contract.py
+
+full: lint
+	$(MAKE) full-tensorflow
+	$(MAKE) full-jax
+	$(MAKE) without-tensorflow
+	$(MAKE) oldest
+
+full-tensorflow: $(VENV)/.installed-dev
+	$(PYTEST) -n 2 $(EVERYTHING)
+
+full-jax: $(VENV)/.installed-dev
+	KERAS_BACKEND=jax $(PYTEST) -n 2 $(EVERYTHING) $(ON_BOTH_BACKENDS)
+
+build/without-tensorflow/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv build/without-tensorflow
+	build/without-tensorflow/bin/python -c "import tomllib; \
+		project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+		print(*(d for d in project['dependencies'] if not d.startswith('tensorflow')), \
+		*project['optional-dependencies']['test'], *project['optional-dependencies']['jax'], sep='\n')" \
+		> build/without-tensorflow/requirements.txt
+	build/without-tensorflow/bin/python -m pip install --quiet -c constraints.txt -r build/without-tensorflow/requirements.txt
+	build/without-tensorflow/bin/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+without-tensorflow: build/without-tensorflow/.installed
+	@! build/without-tensorflow/bin/python -c "import tensorflow" 2>/dev/null || { echo "TensorFlow is installed" >&2; exit 1; }
+	KERAS_BACKEND=jax build/without-tensorflow/bin/python -m pytest -n 2 tests/test_contract.py tests/test_artifact.py tests/test_cli.py
+
+build/oldest/.installed: pyproject.toml constraints-oldest.txt
+	$(PYTHON) -m venv build/oldest
+	build/oldest/bin/python -m pip install --quiet -c constraints-oldest.txt -e ".[test]"
+	@touch $@
+
+oldest: build/oldest/.installed
+	build/oldest/bin/python -m pytest -n 2
+
+benchmark: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
+	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean:
+	rm -rf build dist demo .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find tabdl tests notebooks benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
