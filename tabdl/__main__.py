@@ -1,0 +1,5 @@
+"""`python -m tabdl` is the `tabdl` command."""
+
+from tabdl.cli import main
+
+main()

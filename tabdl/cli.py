@@ -1,0 +1,274 @@
+"""The command line: fit, evaluate, predict, schema, doctor on CSV and Parquet files."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import tabdl
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+TASKS = ("auto", "classifier", "regressor")
+
+
+class Failure(click.ClickException):
+    """Ends a command with one line and exit code 1."""
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"error: {self.message}", file=file or sys.stderr)
+
+
+class Commands(click.Group):
+    """A group whose commands end with one line instead of a traceback, unless --debug is given."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {_one_line(message)}", err=True)
+                return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if _debugging(ctx):
+                raise
+            raise Failure(_explain(error)) from None
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
+
+
+def _explain(error: Exception) -> str:
+    from tabdl.errors import TabdlError
+
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"{error.name} is not installed; pip install {error.name} (KERAS_BACKEND chooses another backend for Keras)"
+    if isinstance(error, (TabdlError, FileNotFoundError)) and not getattr(error, "errno", None):
+        return _one_line(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return f"{type(error).__name__}: {_one_line(error)} (--debug shows where)"
+
+
+def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    root = ctx.find_root()
+    root.obj = {"debug": value or bool(root.obj and root.obj["debug"])}
+
+
+def _debugging(ctx: click.Context | None = None) -> bool:
+    return (ctx or click.get_current_context()).find_root().obj["debug"]
+
+
+def debug_option(command: Callable[..., Any]) -> Any:
+    return click.option("--debug", is_flag=True, expose_value=False, is_eager=True, callback=_debug, help="Show tracebacks.")(
+        command
+    )
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(tabdl.__version__)
+@debug_option
+def cli() -> None:
+    """Deep learning on tables: fit on a CSV or Parquet file, then evaluate and predict."""
+
+
+# ---- fit ---------------------------------------------------------------------------------------------------------------
+
+
+def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            raise click.BadParameter(f"expected NAME=VALUE, received {value!r}", param=parameter)
+        pairs[name.strip()] = text.strip()
+    return pairs
+
+
+@cli.command()
+@click.argument("table", type=FILE)
+@click.option("--target", required=True, help="Column to predict.")
+@click.option(
+    "--model", default="tabm", show_default=True, help="Architecture: embedding, mlp, resnet, tabm, or an installed one."
+)
+@click.option("--task", type=click.Choice(TASKS), default="auto", show_default=True, help="auto looks at the target.")
+@click.option("--out", type=NEW_FILE, default=Path("model.tabdl"), show_default=True, help="Where the model goes.")
+@click.option("--set", "settings", multiple=True, callback=_pairs, metavar="NAME=VALUE", help="A parameter, e.g. members=16.")
+@click.option("--kind", "kinds", multiple=True, callback=_pairs, metavar="COLUMN=KIND", help="E.g. zip=category, size=S<M<L.")
+@click.option("--drop", multiple=True, metavar="COLUMN", help="A column that the model must not see.")
+@click.option("--weight", metavar="COLUMN", help="Column with the weight of each row.")
+@click.option("--test-fraction", type=click.FloatRange(0, 0.9), default=0.2, show_default=True, help="Rows held out for scores.")
+@click.option("--time-limit", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Longest training.")
+@click.option("--epochs", type=click.IntRange(1), help="Passes over the training rows.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of split, weights and order.")
+@click.option("--curve", type=NEW_FILE, help="Learning-curve picture; default: beside the model, ending in .png.")
+@click.option("--quiet", is_flag=True, help="No progress bar, no schema.")
+@debug_option
+def fit(table: Path, out: Path, curve: Path | None, quiet: bool, **options: Any) -> None:
+    """Fit a model on TABLE, score it on held-out rows, save it."""
+    from tabdl import commands
+
+    curve = curve or out.with_suffix(".png")
+    for path in (out, curve):
+        if not path.absolute().parent.is_dir():
+            raise click.BadParameter(f"the folder {path.parent} does not exist; create it first", param_hint="--out")
+    options["settings"] = _parameters(options)
+    rows = commands.read_rows(table, options["target"], options["drop"], options["weight"])
+    task, reason = commands.choose_task(rows, options["task"])
+    click.echo(f"task: {task} ({reason})", err=True)
+    commands.start_backend(quiet=not _debugging())
+    model = _estimator(options["model"], task, options["settings"] | {"verbose": 0 if quiet else 1})
+    train, test = rows.split(options["test_fraction"], options["seed"], task == "classifier")
+    model.fit(train.X, train.y, train.weight, schema=_kinds(options["kinds"]))
+    if not quiet:
+        click.echo(f"\n{model.schema_}\n")
+    click.echo(f"{type(model).__name__}, {len(train.X)} rows to learn from, best epoch {model.best_epoch_}")
+    if test is not None:
+        click.echo(f"scores on {len(test.X)} held-out rows:\n{test.scores(model)}")
+    tabdl.save(model, out)
+    model.plot_history(curve)
+    click.echo(f"model: {out}\nlearning curve: {curve}")
+
+
+def _parameters(options: dict[str, Any]) -> dict[str, Any]:
+    """Estimator parameters: the options that have a name of their own, then --set."""
+    named = {"epochs": options["epochs"], "time_limit": options["time_limit"], "random_state": options["seed"]}
+    return {k: v for k, v in named.items() if v is not None} | {k: _literal(v) for k, v in options["settings"].items()}
+
+
+def _literal(text: str) -> Any:
+    import ast
+
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _kinds(given: dict[str, str]) -> dict[str, Any]:
+    from tabdl.schema import KINDS
+
+    for column, kind in given.items():
+        if kind not in KINDS and "<" not in kind:
+            expected = f"one of {', '.join(KINDS)}, or values in order such as S<M<L"
+            raise click.BadParameter(f"{column}={kind}: expected {expected}", param_hint="--kind")
+    return {column: [v.strip() for v in kind.split("<")] if "<" in kind else kind for column, kind in given.items()}
+
+
+def _estimator(name: str, task: str, parameters: dict[str, Any]) -> Any:
+    from tabdl import commands
+    from tabdl.errors import ParameterError
+
+    try:
+        model = commands.find_model(name, task)(**parameters)
+        model.check_params()
+    except (ParameterError, TypeError) as error:
+        raise click.BadParameter(_one_line(error), param_hint="--model, --set") from None
+    return model
+
+
+# ---- evaluate, predict -------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("model", type=FILE)
+@click.argument("table", type=FILE)
+@click.option("--target", help="Column with the truth; default: the one column that the model does not know.")
+@click.option("--weight", metavar="COLUMN", help="Column with the weight of each row.")
+@click.option("--json", "as_json", is_flag=True, help="Scores as JSON.")
+@debug_option
+def evaluate(model: Path, table: Path, target: str | None, weight: str | None, as_json: bool) -> None:
+    """Score a saved MODEL on the rows of TABLE."""
+    from tabdl import commands
+    from tabdl.scoring import format_scores, held_out_scores
+
+    commands.start_backend(quiet=not _debugging())
+    estimator = tabdl.load(model)
+    target = target or commands.guess_target(estimator.schema_, table, weight)
+    rows = commands.read_rows(table, target, (), weight, commands.text_columns(estimator, target))
+    scores = held_out_scores(estimator, rows.X, rows.y, rows.weight)
+    if as_json:
+        click.echo(json.dumps({"rows": len(rows.X), "target": target, **scores}))
+    else:
+        click.echo(f"scores on {len(rows.X)} rows of {table}, target {target!r}:\n{format_scores(scores)}")
+
+
+@cli.command()
+@click.argument("model", type=FILE)
+@click.argument("table", type=FILE)
+@click.option("--out", type=NEW_FILE, help="CSV (also .gz) or Parquet file; default: CSV on standard output.")
+@click.option("--proba", is_flag=True, help="Also one column probability_<class> a class.")
+@click.option("--chunk-rows", type=click.IntRange(1), default=50_000, show_default=True, help="Rows in memory at a time.")
+@debug_option
+def predict(model: Path, table: Path, out: Path | None, proba: bool, chunk_rows: int) -> None:
+    """Add a column `prediction` to the rows of TABLE, in their order."""
+    from tabdl import commands
+    from tabdl.tablefiles import is_parquet, is_table, write_table
+
+    if out is not None and not is_table(out):
+        raise click.BadParameter(f"expected a name ending in .csv, .csv.gz or .parquet, received {out}", param_hint="--out")
+    commands.start_backend(quiet=not _debugging())
+    estimator = tabdl.load(model)
+    if proba and not hasattr(estimator, "predict_proba"):
+        raise click.BadParameter(f"a {type(estimator).__name__} predicts numbers, it has no probabilities", param_hint="--proba")
+    typed = out is not None and is_parquet(out)
+    chunks: Iterator[pd.DataFrame] = commands.predicted(estimator, table, proba, chunk_rows, typed)
+    rows = write_table(chunks, sys.stdout if out is None else out)
+    if out is not None:
+        click.echo(f"{rows} predictions: {out}", err=True)
+
+
+# ---- schema, doctor ----------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+@click.argument("source", type=FILE, metavar="MODEL|TABLE")
+@click.option("--json", "form", flag_value="json", help="The schema as JSON.")
+@click.option("--json-schema", "form", flag_value="json-schema", help="JSON Schema of one record, for services.")
+@debug_option
+def schema(source: Path, form: str | None) -> None:
+    """Show what the columns of a saved model are, or what would be inferred for a table."""
+    from tabdl import commands
+    from tabdl.tablefiles import is_table
+
+    if not is_table(source):
+        commands.start_backend(quiet=not _debugging())
+    found = commands.schema_of(source)
+    shown = {"json": found.to_json, "json-schema": found.json_schema}
+    click.echo(json.dumps(shown[form](), indent=2) if form else str(found))
+
+
+@cli.command()
+@click.argument("model", type=FILE, required=False)
+@debug_option
+@click.pass_context
+def doctor(ctx: click.Context, model: Path | None) -> None:
+    """Check the installation: versions, backend, devices, a tiny fit, and whether MODEL loads."""
+    from tabdl import diagnosis
+
+    failed = 0
+    for name, examine in diagnosis.examinations(model):
+        try:
+            click.echo(f"{name:<10} {examine()}")
+        except Exception as error:
+            if _debugging(ctx):
+                raise
+            failed += 1
+            click.echo(f"{name:<10} FAILED: {_explain(error)}")
+    click.echo(f"{failed} of the checks failed" if failed else "all is well")
+    ctx.exit(1 if failed else 0)
+
+
+def main() -> None:
+    """The `tabdl` command."""
+    cli(prog_name="tabdl")
