@@ -146,7 +146,13 @@ def _tensorflow_training(model: Any, optimizer: Any, loss: Any) -> Callable[...,
         _, total = tf.while_loop(lambda i, _: i < steps, body, (0, 0.0), parallel_iterations=1)
         return total / tf.cast(steps, tf.float32)
 
-    return lambda data, order, keep, rates, decay: float(run(data, order, keep, rates, np.float32(decay)))
+    compiled = run.get_concrete_function()  # never traced again, so that TensorFlow has nothing to warn about
+
+    def call(data: Any, order: Any, keep: Any, rates: Any, decay: float) -> float:
+        arguments = (tf.convert_to_tensor(v) for v in (order, keep, rates, np.float32(decay)))
+        return float(compiled(data, *arguments))
+
+    return call
 
 
 def _tensorflow_forward(model: Any, head: Head) -> tuple[Any, bool]:

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from tabdl.encoding.table import TableEncoder
-from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.errors import MissingDependency, ParameterError, SchemaError, TargetError
 from tabdl.estimators.html import estimator_html
 from tabdl.estimators.rows import Rows, category_order, derive, draw_seed, hold_out, make_rows
 from tabdl.frames import read_frame
@@ -31,6 +31,17 @@ class Live:
         self.program: Any = None
         self.values: Any = None
         self.model: Any = None
+
+
+def start_backend() -> None:
+    """Import Keras; a backend that is not installed is told in one sentence."""
+    try:
+        import keras  # noqa: F401  the import itself is what can fail
+    except ModuleNotFoundError as missing:
+        raise MissingDependency(
+            f"Keras is set to a backend whose package {missing.name!r} is not installed; pip install {missing.name}, "
+            "or set KERAS_BACKEND to tensorflow, jax or torch before the first fit"
+        ) from missing
 
 
 class Estimator(Parameters, BaseEstimator):
@@ -178,6 +189,7 @@ class Estimator(Parameters, BaseEstimator):
         self.schema_.read(rows.frame, owner=type(self).__name__)
 
     def _train(self, rows: Rows, held: Rows | None, seed: int, *, partial: bool = False) -> None:
+        start_backend()
         from tabdl.training.fitting import fit_network
 
         start = getattr(self, "weights_", None)
@@ -255,6 +267,7 @@ class Estimator(Parameters, BaseEstimator):
         """Compile, or find, the functions of this network; needed once after loading."""
         if self._live.values is not None:
             return
+        start_backend()
         from tabdl.training.program import get_program
 
         with self._on_device():

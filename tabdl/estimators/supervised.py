@@ -60,7 +60,9 @@ class Classifier(ClassifierMixin, Estimator):
         if self.loss == "ordinal" and order is not None:
             classes = np.array([c for c in order if c in set(classes.tolist())], dtype=classes.dtype)
         if len(classes) < 2:
-            raise TargetError(f"expected two classes or more, received one class: {classes[0]!r}; add rows of another class")
+            raise TargetError(
+                f"expected two classes or more, received one class: {classes.tolist()[0]!r}; add rows of another class"
+            )
         self.classes_ = classes
         kind = Ordinal if self.loss == "ordinal" else Classes
         return kind(classes, self.loss, float(self.label_smoothing))

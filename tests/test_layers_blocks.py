@@ -1,0 +1,140 @@
+"""Dense blocks against plain NumPy."""
+
+from __future__ import annotations
+
+import typing
+
+import keras
+import numpy as np
+import pytest
+from scipy.special import erf, expit
+
+from tabdl.layers import blocks
+from tabdl.models.mlp import MLP
+from tabdl.network import get_weights
+
+X = np.random.default_rng(0).normal(0, 2, (30, 5)).astype(np.float32)
+SELU = 1.0507009873554805, 1.6732632423543772
+FORMULAS = {
+    "relu": lambda z: np.maximum(z, 0),
+    "leaky_relu": lambda z: np.where(z > 0, z, 0.2 * z),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "selu": lambda z: SELU[0] * np.where(z > 0, z, SELU[1] * np.expm1(np.minimum(z, 0))),
+    "gelu": lambda z: z * 0.5 * (1 + erf(z / 2**0.5)),
+    "silu": lambda z: z * expit(z),
+    "mish": lambda z: z * np.tanh(np.log1p(np.exp(z))),
+    "tanh": np.tanh,
+    "sigmoid": expit,
+    "softplus": lambda z: np.log1p(np.exp(z)),
+    "linear": lambda z: z,
+}
+
+
+def network(function, x=X):
+    symbol = keras.Input(x.shape[1:])
+    model = keras.Model(symbol, function(symbol))
+    return model, get_weights(model)
+
+
+def forward(model, x=X, training=False):
+    return keras.ops.convert_to_numpy(model(x, training=training))
+
+
+def test_formulas_cover_the_whole_vocabulary():
+    assert set(blocks.ACTIVATIONS) == set(FORMULAS) | {"maxout"} == set(MLP.fields["activation"].options)
+    assert set(blocks.INITIALIZERS) == set(MLP.fields["initializer"].options)
+
+
+@pytest.mark.parametrize("activation", FORMULAS)
+def test_block_is_linear_map_then_activation(activation):
+    model, weights = network(lambda x: blocks.dense_block(x, 4, activation=activation))
+    model.layers[1].bias.assign([0.5, -0.5, 1, 0])
+    expected = FORMULAS[activation](X @ weights["dense_0/kernel"] + [0.5, -0.5, 1, 0])
+    np.testing.assert_allclose(forward(model), expected, rtol=2e-4, atol=2e-5)
+
+
+def test_maxout_takes_the_larger_of_two_maps():
+    model, weights = network(lambda x: blocks.dense_block(x, 4, activation="maxout"))
+    kernel = weights["dense_0/kernel"]
+    assert kernel.shape == (5, 8)
+    np.testing.assert_allclose(forward(model), np.maximum(X @ kernel[:, :4], X @ kernel[:, 4:]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm, axis", [("batch", 0), ("layer", 1)])
+def test_norms_standardise_rows_or_columns(norm, axis):
+    model, _ = network(lambda x: blocks.normalize(x, norm))
+    expected = (X - X.mean(axis, keepdims=True)) / np.sqrt(X.var(axis, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(forward(model, training=True), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_no_norm_is_the_identity():
+    symbol = keras.Input((5,))
+    assert blocks.normalize(symbol, None) is symbol
+
+
+def test_batch_norm_predicts_with_its_running_statistics():
+    model, _ = network(lambda x: blocks.normalize(x, "batch"))
+    model.layers[1].moving_mean.assign(np.arange(5.0))
+    model.layers[1].moving_variance.assign(np.full(5, 4.0))
+    np.testing.assert_allclose(forward(model), (X - np.arange(5)) / np.sqrt(4 + 1e-3), rtol=1e-4, atol=1e-5)
+
+
+def test_penalties_are_sums_over_the_kernel_not_the_bias():
+    model, weights = network(lambda x: blocks.dense_block(x, 4, l1=0.1, l2=0.01))
+    model.layers[1].bias.assign([9.0] * 4)
+    kernel = weights["dense_0/kernel"]
+    expected = 0.1 * np.abs(kernel).sum() + 0.01 * (kernel**2).sum()
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+    assert network(lambda x: blocks.dense_block(x, 4))[0].losses == []
+
+
+def test_initializer_is_used():
+    assert not network(lambda x: blocks.dense_block(x, 4, initializer="zeros"))[1]["dense_0/kernel"].any()
+    kernel = network(lambda x: blocks.dense_block(x, 5, initializer="orthogonal"))[1]["dense_0/kernel"]
+    np.testing.assert_allclose(kernel @ kernel.T, np.eye(5), atol=1e-5)
+
+
+def test_residual_block_is_x_plus_a_correction():
+    model, weights = network(lambda x: blocks.residual_block(x, 7, dropout=0.0, norm=None))
+    first, second = weights["dense_0/kernel"], weights["dense_1/kernel"]
+    assert (first.shape, second.shape) == ((5, 7), (7, 5))
+    np.testing.assert_allclose(forward(model), X + np.maximum(X @ first, 0) @ second, rtol=1e-4, atol=1e-5)
+
+
+def test_normalize_relu_cuts_the_normed_values():
+    model, _ = network(lambda x: blocks.normalize_relu(x, "layer"))
+    normed = (X - X.mean(1, keepdims=True)) / np.sqrt(X.var(1, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(forward(model), np.maximum(normed, 0), rtol=1e-3, atol=1e-4)
+
+
+def test_join_skips_what_is_absent():
+    symbol = keras.Input((5,))
+    assert blocks.join(None, symbol, None) is symbol
+    model, _ = network(lambda x: blocks.join(x, None, 2 * x))
+    np.testing.assert_allclose(forward(model), np.hstack([X, 2 * X]))
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.6])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(rate):
+    ones = np.ones((400, 100), np.float32)
+    model, _ = network(blocks.Dropout(rate), ones)
+    dropped = forward(model, ones, training=True)
+    assert set(np.unique(np.round(dropped, 4))) == {0.0, np.float32(np.round(1 / (1 - rate), 4))}
+    assert (dropped == 0).mean() == pytest.approx(rate, abs=0.01)
+    np.testing.assert_array_equal(forward(model, ones), ones)
+    assert (forward(model, ones, training=True) != dropped).any(), "each step draws anew"
+
+
+def test_dropout_rate_is_a_weight_that_can_be_set():
+    ones = np.ones((50, 20), np.float32)
+    model, weights = network(blocks.Dropout(0.5), ones)
+    assert weights == {"dropout_0/rate": np.float32(0.5)}
+    assert model.trainable_weights == []
+    model.layers[1].rate.assign(0.0)
+    np.testing.assert_array_equal(forward(model, ones, training=True), ones)
+
+
+def test_layers_survive_keras_serialisation():
+    layer = blocks.Dropout.from_config(blocks.Dropout(0.3).get_config())
+    assert layer.initial_rate == 0.3
+    assert typing.cast(str, keras.saving.get_registered_name(blocks.Dropout)) == "tabdl>Dropout"

@@ -1,0 +1,119 @@
+"""Piecewise-linear embeddings against the formula of arXiv 2203.05556."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tabdl.layers import numbers
+from tabdl.network import seeded
+from tabdl.spec import Inputs, Spec
+
+array = keras.ops.convert_to_numpy
+TRAIN = np.random.default_rng(0).normal(0, 1, (200, 3)).astype(np.float32)
+NEW = np.linspace(-3, 3, 60, dtype=np.float32)[:, None] + np.zeros((1, 3), np.float32)
+
+
+def adapted(values, bins=8, width=4, weight=None):
+    with seeded(0):
+        layer = numbers.PiecewiseLinear(bins, width)
+        layer.build((None, values.shape[1]))
+    layer.adapt(values, weight)
+    return layer
+
+
+def components(layer, x):
+    """PLE (rows, columns, bins): the layer with a kernel that lets one bin through at a time."""
+    columns, bins = x.shape[1], layer.bins
+    kernel = np.zeros((columns, bins, layer.width), np.float32)
+    layer.linear.assign(np.zeros((columns, layer.width)))
+    layer.bias.assign(np.zeros((columns, layer.width)))
+    out = np.zeros((len(x), columns, bins))
+    for i in range(bins):
+        kernel[:] = 0
+        kernel[:, i, 0] = 1
+        layer.kernel.assign(kernel)
+        out[:, :, i] = array(layer(x)).reshape(len(x), columns, layer.width)[:, :, 0]
+    return out
+
+
+def formula(edges, x):
+    """(x - b_i) / (b_{i+1} - b_i) clipped to [0, 1], open below in the first bin and above in the last."""
+    parts = (x[:, None].astype(float) - edges[:-1]) / np.diff(edges)
+    low, high = np.zeros(len(edges) - 1), np.ones(len(edges) - 1)
+    low[0], high[-1] = -np.inf, np.inf
+    return np.clip(parts, low, high)
+
+
+def test_components_follow_the_formula_inside_and_outside_the_training_range():
+    got = components(adapted(TRAIN), NEW)
+    for j in range(3):
+        edges = np.quantile(TRAIN[:, j].astype(float), np.linspace(0, 1, 9), method="inverted_cdf")
+        np.testing.assert_allclose(got[:, j], formula(edges, NEW[:, j]), rtol=1e-3, atol=1e-4)
+    assert got.min() < 0, "open below"
+    assert got.max() > 1, "open above"
+
+
+def test_ties_use_fewer_bins_and_a_constant_column_none():
+    values = np.column_stack([np.repeat([0.0, 1.0, 2.0], [90, 90, 20]), np.zeros(200)]).astype(np.float32)
+    layer = adapted(values)
+    got = components(layer, NEW[:, :2])
+    np.testing.assert_allclose(got[:, 0, :2], formula(np.array([0.0, 1, 2]), NEW[:, 0]), rtol=1e-4, atol=1e-5)
+    assert not got[:, 0, 2:].any()
+    assert not got[:, 1].any()
+
+
+def test_values_closer_than_float32_can_part_share_a_bin():
+    near = np.concatenate([np.linspace(-1, 1, 100), 2 + np.arange(100) * 2.4e-7]).astype(np.float32)
+    got = components(adapted(near[:, None]), NEW[:, :1])[:, 0]
+    inside = NEW[:, 0] < near[99]
+    assert np.ptp(got[inside][:, 1:-1], axis=0).max() <= 1
+    full = got[NEW[:, 0] < -0.5]
+    assert (full[:, -1] <= 1e-6).all(), "a bin near 2 says nothing about -0.5"
+    assert np.isfinite(got).all()
+
+
+def test_integer_weights_equal_repeated_rows_exactly():
+    weight = np.random.default_rng(1).integers(1, 5, 200)
+    weighted, repeated = adapted(TRAIN, weight=weight.astype(float)), adapted(np.repeat(TRAIN, weight, axis=0))
+    for name in ("slope", "shift", "low", "high"):
+        np.testing.assert_array_equal(array(getattr(weighted, name)), array(getattr(repeated, name)))
+
+
+def test_output_is_linear_part_plus_encoding_times_kernel():
+    layer = adapted(TRAIN)
+    kernel = np.random.default_rng(2).normal(size=(3, 8, 4)).astype(np.float32)
+    linear, bias = array(layer.linear), array(layer.bias)
+    start = array(layer(NEW)).reshape(60, 3, 4)
+    np.testing.assert_allclose(start, NEW[:, :, None] * linear + bias, rtol=1e-4, atol=1e-5)
+    parts = components(adapted(TRAIN), NEW)
+    layer.kernel.assign(kernel)
+    expected = start + np.einsum("njb,jbw->njw", parts, kernel)
+    np.testing.assert_allclose(array(layer(NEW)).reshape(60, 3, 4), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_edges_are_never_trained_and_always_finite():
+    layer = adapted(TRAIN)
+    assert {w.name for w in layer.trainable_weights} == {"kernel", "linear", "bias"}
+    assert all(np.isfinite(array(w)).all() for w in layer.weights)
+    assert layer.compute_output_shape((None, 3)) == (None, 12)
+
+
+def test_piecewise_linear_is_none_without_numbers():
+    assert numbers.piecewise_linear(Inputs(Spec()), 8, 4) is None
+    symbol = keras.Input((3,))
+    assert numbers.piecewise_linear(Inputs(Spec(3), numbers=symbol), 8, 4).shape == (None, 12)
+
+
+def test_config_rebuilds_the_layer():
+    again = numbers.PiecewiseLinear.from_config(numbers.PiecewiseLinear(7, 5).get_config())
+    assert (again.bins, again.width) == (7, 5)
+
+
+@pytest.mark.parametrize("bins", [2, 64])
+def test_more_bins_than_values_or_few_bins_stay_exact_at_the_edges(bins):
+    values = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
+    parts = components(adapted(values, bins), values)[:, 0]
+    assert parts.sum(axis=1)[0] == pytest.approx(0, abs=1e-4)
+    assert parts.sum(axis=1)[-1] == pytest.approx(min(bins, 19), abs=1e-3)

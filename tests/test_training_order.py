@@ -1,0 +1,75 @@
+"""Which rows a step sees: every row once an epoch, a pure function of seed and epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tabdl.training.order import CHUNK, Plan, automatic_batch_size, automatic_epochs
+
+
+def check(rows, batch_size):
+    plan = Plan.of(rows, batch_size)
+    order, keep = plan.order(3, 7)
+    assert order.shape == keep.shape == (plan.chunks, plan.steps, plan.batch)
+    assert (order.dtype, keep.dtype) == (np.int32, np.float32)
+    assert plan.batch <= batch_size
+    assert plan.steps <= CHUNK
+    assert plan.chunks * plan.steps >= np.ceil(rows / batch_size)
+    np.testing.assert_array_equal(np.sort(order[keep == 1]), np.arange(rows))
+    assert set(np.unique(keep)) <= {0.0, 1.0}
+    flat = keep.ravel()
+    assert (np.diff(flat) <= 0).all(), "only the end is filled up"
+
+
+@pytest.mark.parametrize("batch_size", [*range(1, 38), 100, 10**6])
+def test_every_row_once_for_each_batch_size(batch_size):
+    check(37, batch_size)
+
+
+@given(st.integers(1, 3_000), st.integers(1, 4_000))
+@settings(max_examples=60, deadline=None)
+def test_every_row_once_for_any_shape(rows, batch_size):
+    check(rows, batch_size)
+
+
+def test_order_is_a_pure_function_of_seed_and_epoch():
+    plan = Plan.of(200, 16)
+    first = plan.order(1, 4)[0]
+    np.random.seed(0)
+    plan.order(9, 9)
+    np.testing.assert_array_equal(plan.order(1, 4)[0], first)
+    for seed, epoch in ((1, 5), (2, 4)):
+        assert (plan.order(seed, epoch)[0] != first).any()
+
+
+def test_the_global_generator_is_not_touched():
+    np.random.seed(5)
+    before = np.random.get_state()[1].copy()
+    Plan.of(50, 8).order(0, 0)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+@pytest.mark.parametrize(
+    "rows, size",
+    [
+        (1, 32),
+        (1_000, 32),
+        (1_001, 64),
+        (3_000, 64),
+        (3_001, 128),
+        (10_000, 128),
+        (10_001, 256),
+        (100_000, 256),
+        (100_001, 1_024),
+    ],
+)
+def test_automatic_batch_size_is_the_documented_one(rows, size):
+    assert automatic_batch_size(rows) == size
+
+
+@pytest.mark.parametrize("steps, epochs", [(1, 100), (20, 100), (50, 40), (100, 20), (1_000, 12)])
+def test_automatic_epochs_make_about_two_thousand_steps(steps, epochs):
+    assert automatic_epochs(steps) == epochs
