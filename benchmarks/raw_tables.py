@@ -96,7 +96,10 @@ def run(name: str, model: str, folder: Path) -> bool:
     held = bar is None or (score <= bar if metric in ("rmse", "mae") else score >= bar)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     verdict = "" if bar is None else f"bar {bar:.4g} {'held' if held else 'MISSED'}"
-    print(f"{name:18s} {metric:17s} {score:10.4f}  {verdict:20s} {seconds:6.1f} s  peak {peak:.2f} GB  {len(table):,} rows", flush=True)
+    print(
+        f"{name:18s} {metric:17s} {score:10.4f}  {verdict:20s} {seconds:6.1f} s  peak {peak:.2f} GB  {len(table):,} rows",
+        flush=True,
+    )
     return held
 
 

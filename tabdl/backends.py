@@ -8,6 +8,7 @@ fit of the same network.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,25 @@ def device_scope(device: str) -> Any:
     """Context that places computation on "cpu", "gpu" or "gpu:1"."""
     import keras
 
-    if device.partition(":")[0] not in ("cpu", "gpu", "cuda", "tpu", "mps"):
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "gpu", "cuda", "tpu", "mps") or not (number or "0").isdigit():
         raise ParameterError(f"device={device!r}: expected 'cpu', 'gpu' or 'gpu:1'; None leaves the choice to the backend")
+    if name() != "torch" and int(number or 0) >= (found := _count_devices(kind)):  # torch says so itself
+        raise ParameterError(
+            f"device={device!r}: expected a device of this machine, but {name()} finds {found} of kind {kind!r}; "
+            "install the backend's build for it, or leave the choice to the backend with device=None"
+        )
     return keras.device(device if ":" in device else f"{device}:0")
+
+
+@cache
+def _count_devices(kind: str) -> int:
+    import keras
+
+    try:
+        return len(keras.distribution.list_devices(kind))
+    except RuntimeError:  # JAX: no such platform
+        return 0
 
 
 def decays(model: Any) -> list[bool]:
@@ -111,19 +128,12 @@ def _split(data: Arrays) -> tuple[Arrays, Any, Any]:
     return {k: v for k, v in data.items() if k not in ("target", "weight")}, data["target"], data["weight"]
 
 
-def _tensorflow_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., float]:
+def _tensorflow_step(model: Any, optimizer: Any, loss: Any) -> Callable[..., Any]:
+    """One update of all weights, to be traced."""
     import tensorflow as tf
 
     trainable = model.trainable_variables
     decaying = [v for v, decayed in zip(trainable, decays(model), strict=True) if decayed]
-    inputs = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in model.input.items()}
-    signature = [
-        inputs | {"target": tf.TensorSpec((None, None)), "weight": tf.TensorSpec((None,))},
-        tf.TensorSpec((None, None), tf.int32),
-        tf.TensorSpec((None, None)),
-        tf.TensorSpec((None,)),
-        tf.TensorSpec(()),
-    ]
 
     def step(data: Any, rows: Any, keep: Any, rate: Any, decay: Any) -> Any:
         batch, y, w = _split({k: tf.gather(v, rows) for k, v in data.items()})
@@ -136,6 +146,22 @@ def _tensorflow_training(model: Any, optimizer: Any, loss: Any) -> Callable[...,
             variable.assign(variable * (1 - rate * decay))
         optimizer.apply(gradients, trainable)
         return value
+
+    return step
+
+
+def _tensorflow_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., float]:
+    import tensorflow as tf
+
+    step = _tensorflow_step(model, optimizer, loss)
+    inputs = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in model.input.items()}
+    signature = [
+        inputs | {"target": tf.TensorSpec((None, None)), "weight": tf.TensorSpec((None,))},
+        tf.TensorSpec((None, None), tf.int32),
+        tf.TensorSpec((None, None)),
+        tf.TensorSpec((None,)),
+        tf.TensorSpec(()),
+    ]
 
     @tf.function(input_signature=signature, autograph=False)
     def run(data: Any, order: Any, keep: Any, rates: Any, decay: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tabdl.params import Parameters
+from tabdl.params import Parameters, param
 from tabdl.spec import Head, Inputs, Spec
 
 
@@ -32,6 +32,15 @@ class Network(Parameters):
 
 class TableNetwork(Network):
     """Network on tables: `forward(inputs)` returns features (rows, width) or (rows, members, width)."""
+
+    unseen: float = param(
+        0.2,
+        "share of the cells in columns of more than 40 categories that a training step shows as unseen: less learning by heart, "
+        "and a meaning for new values",
+        low=0,
+        high=0.9,
+        weight=True,
+    )
 
 
 def network_class(cls: type) -> type[Network]:
@@ -70,9 +79,18 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
         if width
     }
     with seeded(seed):
-        features = network.forward(Inputs(spec, **symbols))
+        features = network.forward(Inputs(spec, **_hide(symbols, spec, getattr(network, "unseen", 0.0))))
         logits = members.head(features, head.outputs)
     return keras.Model(symbols, logits, name=type(network).__name__.lower())
+
+
+def _hide(symbols: dict[str, Any], spec: Spec, share: float) -> dict[str, Any]:
+    """The inputs of `forward`: in training some cells of wide category columns look unseen."""
+    from tabdl.layers import categories
+
+    if not share or max(spec.categories, default=0) <= categories.NARROW:
+        return symbols
+    return symbols | {"categories": categories.Unseen(share, spec.categories)(symbols["categories"])}
 
 
 def weight_paths(model: Any) -> list[str]:

@@ -14,8 +14,6 @@ import numpy as np
 
 from tabdl.errors import ParameterError
 
-LONGEST = 16  # entries of a sequence such as `units`: also what a file may ask for before weights are compared
-
 
 @dataclass(frozen=True)
 class Param:
@@ -28,11 +26,13 @@ class Param:
     options: tuple | None = None
     log: bool = False
     weight: bool = False
+    longest: int | None = None
     type: str = "Any"
 
     def describe(self) -> str:
         limits = [f">= {self.low}"] if self.low is not None else []
         limits += [f"<= {self.high}"] if self.high is not None else []
+        limits += [f"at most {self.longest} entries"] if self.longest is not None else []
         limits += ["one of " + ", ".join(map(repr, self.options))] if self.options else []
         return f"{self.doc} ({' and '.join(limits)})" if limits else self.doc
 
@@ -46,14 +46,16 @@ def param(
     options: tuple | None = None,
     log: bool = False,
     weight: bool = False,
+    longest: int | None = None,
 ) -> Any:
     """Declare a hyper-parameter.
 
-    `low`, `high` bound numbers and the entries of sequences (16 at most), both included. `options` lists the allowed strings;
-    other types that the annotation names stay allowed. `log` asks a search to sample on a logarithmic scale.
+    `low`, `high` bound numbers and the entries of sequences, both included; `longest` bounds how many entries there are.
+    `options` lists the allowed strings; other types that the annotation names stay allowed. `log` asks a search to sample
+    on a logarithmic scale.
     `weight` says that the network keeps the value in a weight: compiled functions are shared over all values but zero.
     """
-    return Param(default, doc, low, high, options, log, weight)
+    return Param(default, doc, low, high, options, log, weight, longest)
 
 
 def _collect(cls: type) -> dict[str, Param]:
@@ -147,7 +149,7 @@ def _check(owner: str, name: str, value: Any, field: Param) -> None:
     entries: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value]
     numeric: list[Any] = [v for v in entries if isinstance(v, numbers.Real) and not isinstance(v, bool)]
     low, high = (-math.inf if field.low is None else field.low), (math.inf if field.high is None else field.high)
-    wrong = len(entries) > LONGEST or any(not low <= v <= high for v in numeric)
+    wrong = len(entries) > (field.longest or math.inf) or any(not low <= v <= high for v in numeric)
     if isinstance(value, str) and field.options is not None:
         wrong = value not in field.options
     if wrong:

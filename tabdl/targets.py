@@ -82,9 +82,9 @@ class Classes(Target):
 
 
 class Ordinal(Classes):
-    """Classes with an order: one logit a threshold (cumulative link, as CORAL, arXiv 1901.07884).
+    """Classes with an order: one logit a threshold, as CORAL (arXiv 1901.07884).
 
-    NOTE[DIFF]: thresholds have weights of their own; where they cross, a higher one counts as much as the one below.
+    NOTE[DIFF]: thresholds have weights of their own; the link makes them descend, so that no class has a negative share.
     """
 
     def __init__(self, classes: np.ndarray, loss: str = "ordinal", smoothing: float = 0.0):
@@ -94,7 +94,7 @@ class Ordinal(Classes):
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """P(y > class k) (rows, classes - 1) -> class probabilities (rows, classes)."""
         edge = np.ones((len(outputs), 1), outputs.dtype)
-        return -np.diff(np.hstack([edge, np.minimum.accumulate(outputs, axis=1), 0 * edge]), axis=1)
+        return -np.diff(np.hstack([edge, outputs, 0 * edge]), axis=1)
 
 
 class Labels(Target):

@@ -240,9 +240,9 @@ def test_a_given_generator_moves_on_and_none_is_fresh():
 
 @pytest.mark.parametrize("state", [0, None])
 def test_global_random_state_is_untouched(state):
-    before = np.random.get_state()  # noqa: NPY002
+    before = np.random.get_state()
     make_conversion(100, state)
-    after = np.random.get_state()  # noqa: NPY002
+    after = np.random.get_state()
     assert before[2:] == after[2:]
     assert (before[1] == after[1]).all()
 

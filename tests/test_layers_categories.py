@@ -84,6 +84,17 @@ def test_one_hot_up_to_the_limit_embedded_above(codes):
         np.testing.assert_array_equal(got[:, narrow.shape[1] :], direct)
 
 
+def test_unseen_hides_cells_of_wide_columns_in_training_only():
+    with seeded(0):
+        layer = categories.Unseen(0.25, (5, 60))
+    x = np.column_stack([np.full(2_000, 3), np.full(2_000, 30)]).astype(np.int32)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(layer(x)), x)
+    hidden = keras.ops.convert_to_numpy(layer(x, training=True))
+    np.testing.assert_array_equal(hidden[:, 0], x[:, 0])
+    assert set(hidden[:, 1]) == {1, 30}
+    assert (hidden[:, 1] == 1).mean() == pytest.approx(0.25, abs=0.05)
+
+
 def test_config_rebuilds_the_layer():
     config = categories.Embeddings(CODES, (2, 4, 2, 3), scale=0.5).get_config()
     again = categories.Embeddings.from_config(config)

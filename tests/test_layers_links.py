@@ -19,7 +19,7 @@ FORMULAS = {
     "sigmoid": expit,
     "softmax": lambda z: softmax(z, axis=-1),
     "exp": np.exp,
-    "cumulative": expit,
+    "cumulative": lambda z: expit(z[..., :1] - np.cumsum(np.concatenate([0 * z[..., :1], log1p(np.exp(z[..., 1:]))], -1), -1)),
     "ascending": lambda z: np.cumsum(np.concatenate([z[..., :1], log1p(np.exp(z[..., 1:]))], axis=-1), axis=-1),
 }
 
@@ -50,7 +50,8 @@ def test_exp_stays_finite():
 
 @given(arrays(np.float32, (5, 7), elements=st.floats(-100, 100, width=32)))
 @settings(max_examples=60, deadline=None)
-def test_quantiles_never_cross(logits):
+def test_quantiles_and_thresholds_never_cross(logits):
     assert (np.diff(predict(logits, "ascending"), axis=1) >= 0).all()
+    assert (np.diff(predict(logits, "cumulative"), axis=1) <= 0).all()
     members = np.stack([logits, logits[::-1]], axis=1)
     assert (np.diff(predict(members, "ascending"), axis=1) >= 0).all()

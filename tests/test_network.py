@@ -73,7 +73,12 @@ def test_weight_paths_number_layers_by_first_appearance():
     paths = weight_paths(build(MLP(units=(4, 4)), SPEC, HEAD, seed=0))
     dense = [f"dense_{i}/{leaf}" for i in range(3) for leaf in ("kernel", "bias")]
     assert [p for p in paths if p.startswith("dense")] == dense
-    assert {p for p in paths if not p.startswith("dense")} == {"embeddings_0/table_32", "dropout_0/rate", "dropout_1/rate"}
+    assert {p for p in paths if not p.startswith("dense")} == {
+        "unseen_0/share",
+        "embeddings_0/table_32",
+        "dropout_0/rate",
+        "dropout_1/rate",
+    }
 
 
 def test_get_and_set_weights_are_inverse_and_get_copies():

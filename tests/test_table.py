@@ -255,9 +255,9 @@ def test_encoder_copies_and_pickles(table, encoder):
 
 
 def test_random_state_is_left_alone(table):
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    before = np.random.get_state()[1].copy()
     fitted(table, private=["city"]).encode(table)
-    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before, np.random.get_state()[1])
 
 
 def test_a_damaged_state_is_refused(encoder):

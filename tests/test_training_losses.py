@@ -35,6 +35,10 @@ def bce(y, z):
     return -(y * log_expit(z.astype(float)) + (1 - y) * log_expit(-z.astype(float)))
 
 
+def descending(z):
+    return z[:, :1] - np.cumsum(np.hstack([0 * z[:, :1], np.log1p(np.exp(z[:, 1:]))]), axis=1)
+
+
 def focal_binary(y, z):
     p = expit(z.astype(float))
     return -(y * (1 - p) ** 2 * np.log(p) + (1 - y) * p**2 * np.log(1 - p))
@@ -81,7 +85,12 @@ CASES = {
         head("kl", "softmax", smoothing=0.2), CLASS, Z4,
         -(soft(HOT, 0.2, 4) * log_softmax(Z4.astype(float), axis=1)).sum(1) - entropy(soft(HOT, 0.2, 4)),
     ),
-    "ordinal": (head("ordinal", "cumulative", 3), CLASS, Z4[:, :3], bce((np.arange(3) < CLASS) * 1.0, Z4[:, :3]).sum(1)),
+    "ordinal": (
+        head("ordinal", "cumulative", 3),
+        CLASS,
+        Z4[:, :3],
+        bce((np.arange(3) < CLASS) * 1.0, descending(Z4[:, :3])).sum(1),
+    ),
     "mse": (head("mse", "identity"), REAL, Z4, ((REAL - Z4) ** 2).mean(1)),
     "mae": (head("mae", "identity"), REAL, Z4, np.abs(REAL - Z4).mean(1)),
     "huber": (

@@ -123,6 +123,7 @@ class Regressor(RegressorMixin, Estimator):
         "levels in ascending order; predict returns (rows, levels) that never cross, and `loss` is not used",
         low=0.001,
         high=0.999,
+        longest=99,
     )
     metric: str = param(
         "auto",

@@ -15,12 +15,17 @@ def ascending(logits: Any) -> Any:
     return ops.cumsum(steps, axis=-1)
 
 
+def descending(logits: Any) -> Any:
+    """First value, then negative steps: logits of 'above class k' (..., thresholds) that never cross."""
+    return -ascending(ops.concatenate([-logits[..., :1], logits[..., 1:]], axis=-1))
+
+
 _LINKS = {
     "identity": lambda logits: logits,
     "sigmoid": ops.sigmoid,
     "softmax": lambda logits: ops.softmax(logits, axis=-1),
     "exp": lambda logits: ops.exp(ops.minimum(logits, 30.0)),  # e^30 is past any count
-    "cumulative": ops.sigmoid,
+    "cumulative": lambda logits: ops.sigmoid(descending(logits)),
     "ascending": ascending,
 }
 

@@ -17,7 +17,7 @@ from tabdl.spec import Inputs
 class Embedding(TableNetwork):
     """Entity embeddings and dense layers."""
 
-    units: tuple[int, ...] = param((256, 128), "width of each hidden layer", low=1, high=2048)
+    units: tuple[int, ...] = param((256, 128), "width of each hidden layer", low=1, high=2048, longest=16)
     embedding_width: int | str = param(
         "auto", "size of a category's vector; 'auto': 1.6 codes^0.56, 2 to 32", low=1, high=256, options=("auto",)
     )

@@ -17,7 +17,7 @@ from tabdl.spec import Inputs
 class MLP(TableNetwork):
     """Dense layers."""
 
-    units: tuple[int, ...] = param((128, 128, 128), "width of each hidden layer", low=1, high=2048)
+    units: tuple[int, ...] = param((128, 128, 128), "width of each hidden layer", low=1, high=2048, longest=16)
     activation: str = param(
         "relu",
         "activation of the hidden layers",

@@ -32,4 +32,8 @@ def prior_logits(target: np.ndarray, weight: np.ndarray | None, head: Head) -> n
         return None
     on = target > np.arange(head.outputs) if head.link == "cumulative" else target
     share = np.clip(np.average(on, axis=0, weights=weight), 1e-4, 1 - 1e-4)
-    return np.log(share / (1 - share))
+    logits = np.log(share / (1 - share))
+    if head.link == "cumulative":  # inverse of `links.descending`: log(e^step - 1)
+        steps = np.maximum(-np.diff(logits), 1e-3)
+        logits = np.concatenate([logits[:1], np.log(np.expm1(steps))])
+    return logits

@@ -68,7 +68,7 @@ def kl(y: Any, logits: Any, head: Head) -> Any:
 def ordinal(y: Any, logits: Any, head: Head) -> Any:
     """Binary cross-entropy of 'above class k' for each threshold k."""
     above = ops.cast(y > ops.arange(head.outputs, dtype="float32"), logits.dtype)  # (rows, [1,] thresholds)
-    return ops.sum(_binary_cross_entropy(_binary(above, head), logits), axis=-1)
+    return ops.sum(_binary_cross_entropy(_binary(above, head), links.descending(logits)), axis=-1)
 
 
 def mse(y: Any, outputs: Any, head: Head) -> Any:

@@ -1,0 +1,273 @@
+"""Every documented parameter has the effect that its documentation says; a parameter without such a test fails here.
+
+This file has the parameters of training; those of losses and networks have files of their own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from effects import EFFECTS, STEP, X, c, classifier, declared, effect, moved, regressor, start, y
+
+from tabdl import MLPRegressor, models
+from tabdl.errors import ParameterError
+from tabdl.training.order import automatic_batch_size, automatic_epochs
+
+
+def test_every_parameter_has_a_test() -> None:
+    import test_loss_parameters  # noqa: F401  they register their tests
+    import test_network_parameters  # noqa: F401
+
+    assert declared() - set(EFFECTS) == set(), "parameters without a test of their effect"
+    assert set(EFFECTS) - declared() == set(), "tests of parameters that no longer exist"
+
+
+@pytest.mark.parametrize("name", models.catalogue())
+def test_values_outside_the_documented_range_are_refused(name: str) -> None:
+    cls = models.load_class(name)
+    for parameter, field in cls.fields.items():
+        wrong = ["no such option"] if field.options else []
+        wrong += [field.low - 1] if field.low is not None else []
+        wrong += [field.high + 1] if field.high is not None else []
+        for value in wrong:
+            with pytest.raises(ParameterError, match=parameter):
+                cls(**{parameter: value}).fit([[0.0], [1.0]], [0, 1])
+
+
+class Witness(keras.callbacks.Callback):
+    """Writes down what it sees; fits use copies, so the notes belong to the class."""
+
+    notes: list[dict[str, Any]] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        Witness.notes = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        optimizer = self.model.optimizer
+        Witness.notes.append({"epoch": epoch, "steps": int(optimizer.iterations.numpy()), "optimizer": optimizer, **logs})
+
+
+def steps_of_an_epoch(model: Any, X: np.ndarray, y: np.ndarray) -> int:
+    model.set_params(epochs=1, callbacks=[Witness()]).fit(X, y)
+    return Witness.notes[0]["steps"]
+
+
+@effect("Estimator.epochs")
+def test_epochs() -> None:
+    assert regressor(epochs=3).fit(X, y).history_["epoch"] == [1, 2, 3]
+    assert len(regressor(epochs="auto", patience=1000).fit(X, y).history_["epoch"]) == 100
+    assert [automatic_epochs(steps) for steps in (4, 20, 50, 100, 10_000)] == [100, 100, 40, 20, 12]
+
+
+@effect("Estimator.batch_size")
+def test_batch_size() -> None:
+    for size, steps in {1: 100, 10: 10, 30: 4, 1000: 1, "full": 1, "auto": 4}.items():
+        assert steps_of_an_epoch(regressor(batch_size=size, validation_fraction=0), X, y) == steps
+    documented = {999: 32, 2_000: 64, 9_000: 128, 90_000: 256, 200_000: 1024}
+    assert {rows: automatic_batch_size(rows) for rows in documented} == documented
+
+
+@effect("Estimator.learning_rate")
+def test_learning_rate() -> None:
+    origin = start(regressor, X, y)
+    slow, fast = (regressor(**STEP, learning_rate=rate).fit(X, y) for rate in (0.01, 0.02))
+    np.testing.assert_allclose(moved(fast, origin), 2 * moved(slow, origin), atol=1e-5)
+    assert slow.history_["learning_rate"] == pytest.approx([0.01])
+
+
+@effect("Estimator.optimizer")
+@pytest.mark.parametrize("name", MLPRegressor.fields["optimizer"].options)
+def test_optimizer(name: str) -> None:
+    """The named Keras optimizer; its first step goes downhill."""
+    origin = start(regressor, X, y)
+    gradient = -moved(regressor(**STEP, learning_rate=0.01).fit(X, y), origin)
+    options = STEP | {"optimizer": name, "learning_rate": 1e-3, "callbacks": [Witness()]}
+    step = moved(regressor(**options).fit(X, y), origin)
+    used = Witness.notes[0]["optimizer"]
+    assert type(used).__name__.lower() == {"nesterov": "sgd"}.get(name, name)
+    assert getattr(used, "nesterov", False) == (name == "nesterov")
+    steep = np.abs(gradient) > 1e-4
+    assert (np.sign(step[steep]) == -np.sign(gradient[steep])).all()
+    if name in ("adam", "adamax", "lion"):  # the first step has the size of the learning rate
+        np.testing.assert_allclose(np.abs(step[steep]), 1e-3, rtol=0.01)
+
+
+@effect("Estimator.momentum")
+def test_momentum() -> None:
+    losses = [
+        regressor(**STEP | {"momentum": m, "epochs": 10, "learning_rate": 0.01}).fit(X, y).history_["loss"] for m in (0, 0.9)
+    ]
+    assert losses[0][0] == losses[1][0]
+    assert losses[1][-1] < losses[0][-1]  # many small steps in one direction add up
+    regressor(momentum=0.7, callbacks=[Witness()]).fit(X, y)
+    assert Witness.notes[0]["optimizer"].beta_1 == 0.7
+
+
+@effect("Estimator.schedule")
+def test_schedule() -> None:
+    options = {"warmup": 0, "epochs": 12, "learning_rate": 0.01, "batch_size": "full", "patience": 100}
+    courses = {
+        name: np.array(regressor(**options, schedule=name).fit(X, y).history_["learning_rate"]) / 0.01
+        for name in MLPRegressor.fields["schedule"].options
+    }
+    place = (np.arange(12) + 0.5) / 12
+    np.testing.assert_allclose(courses["constant"], 1, rtol=1e-5)
+    np.testing.assert_allclose(courses["cosine"], np.cos(np.pi * place / 2) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(courses["linear"], 1 - place, rtol=1e-4)
+    np.testing.assert_allclose(courses["exponential"], 0.01**place, rtol=1e-4)
+    np.testing.assert_allclose(courses["step"], np.repeat([1, 0.1, 0.01], 4), rtol=1e-4)
+
+
+@effect("Estimator.warmup")
+def test_warmup() -> None:
+    options = {"schedule": "constant", "epochs": 10, "learning_rate": 0.01, "batch_size": "full", "patience": 100}
+    rates = regressor(**options, warmup=0.5).fit(X, y).history_["learning_rate"]
+    np.testing.assert_allclose(rates, 0.01 * np.minimum(1, (np.arange(10) + 0.5) / 5), rtol=1e-4)
+    assert regressor(**options, warmup=0).fit(X, y).history_["learning_rate"] == pytest.approx([0.01] * 10)
+
+
+@effect("Estimator.weight_decay")
+def test_weight_decay() -> None:
+    origin = start(regressor, X, y)
+    plain, decayed = (regressor(**STEP, learning_rate=0.1) for _ in range(2))
+    plain.fit(X, y)
+    decayed.set_params(weight_decay=0.5).fit(X, y)
+    for name, weight in decayed.weights_.items():
+        share = 0.1 * 0.5 if name.endswith("kernel") else 0.0
+        np.testing.assert_allclose(weight - plain.weights_[name], -share * origin.weights_[name], atol=1e-5)
+
+
+@effect("Estimator.clip_norm")
+def test_clip_norm() -> None:
+    origin = start(regressor, X, y)
+    lengths = [
+        np.linalg.norm(moved(regressor(**STEP | {"clip_norm": norm, "learning_rate": 0.1}).fit(X, y), origin))
+        for norm in (None, 0.01, 0.02, 1e6)
+    ]
+    assert lengths[1:3] == pytest.approx([0.001, 0.002], rel=1e-2)
+    assert lengths[0] == pytest.approx(lengths[3])
+    assert lengths[0] > 0.002
+
+
+@effect("Estimator.validation_fraction")
+def test_validation_fraction() -> None:
+    for share, trained in {0: 100, 0.2: 80, 0.5: 50}.items():
+        model = regressor(validation_fraction=share, batch_size=1)
+        assert steps_of_an_epoch(model, X, y) == trained
+        assert ("val_rmse" in model.history_) == (share > 0)
+
+
+@effect("Estimator.patience")
+def test_patience() -> None:
+    """At a rate of one millionth the accuracy of the first epoch stays: nothing better comes."""
+    for patience in (1, 4):
+        model = classifier(metric="accuracy", learning_rate=1e-6, epochs=20, patience=patience).fit(X, c)
+        assert len(model.history_["epoch"]) == 1 + patience
+        assert model.best_epoch_ == 1
+
+
+@effect("Estimator.time_limit")
+def test_time_limit() -> None:
+    regressor().fit(X, y)  # compiled already
+    options = {"epochs": 10_000, "patience": 10_000, "warmup": 0}
+    model = regressor(**options, time_limit=1.0).fit(X, y)
+    assert sum(model.history_["seconds"]) < 1.5
+    rates = model.history_["learning_rate"]
+    assert 1 < len(rates) < 10_000
+    assert rates[-1] < 0.2 * rates[0]  # the cosine came to its end within the second
+    assert len(regressor(**options, time_limit=0).fit(X, y).history_["epoch"]) == 1
+
+
+@effect("Estimator.callbacks")
+def test_callbacks() -> None:
+    stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1e9, patience=2)
+    model = regressor(epochs=20, callbacks=[Witness(), stop]).fit(X, y)
+    assert len(model.history_["epoch"]) == len(Witness.notes) == 3
+    assert [note["loss"] for note in Witness.notes] == model.history_["loss"]
+    assert stop.model is None  # fits use copies
+    classifier(metric="auc", callbacks=[Witness()], epochs=2).fit(X, c)
+    assert all(note["val_loss"] == -note["val_auc"] for note in Witness.notes)
+    halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
+    rates = (
+        regressor(epochs=3, schedule="constant", warmup=0, callbacks=[halve], learning_rate=0.08)
+        .fit(X, y)
+        .history_["learning_rate"]
+    )
+    assert rates == pytest.approx([0.04, 0.02, 0.01])
+
+
+class Killed(Exception):
+    pass
+
+
+class Kill(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 4:
+            raise Killed
+
+
+@effect("Estimator.checkpoint")
+def test_checkpoint(tmp_path: Any) -> None:
+    file = tmp_path / "running.npz"
+    whole = regressor(epochs=6).fit(X, y)
+    model = regressor(epochs=6, checkpoint=file, callbacks=[Kill()])
+    with pytest.raises(Killed):
+        model.fit(X, y)
+    assert file.exists()
+    model.set_params(callbacks=[Witness()]).fit(X, y)
+    assert 0 < len(Witness.notes) < 6  # went on instead of starting anew
+    np.testing.assert_array_equal(model.predict(X), whole.predict(X))
+    assert model.history_["loss"] == whole.history_["loss"]
+    assert not file.exists()
+
+
+@effect("Estimator.warm_start")
+def test_warm_start() -> None:
+    losses = {}
+    for warm in (False, True):
+        model = regressor(warm_start=warm, epochs=8, learning_rate=0.02)
+        losses[warm] = [model.fit(X, y).history_["loss"][0] for _ in range(2)]
+    assert losses[False][0] == losses[False][1] == losses[True][0]
+    assert losses[True][1] < 0.9 * losses[True][0]
+
+
+@effect("Estimator.device")
+def test_device() -> None:
+    model = regressor(device="cpu").fit(X, y)
+    assert all("cpu" in str(value.device).lower() for value in model._live.values)
+    np.testing.assert_allclose(model.predict(X), regressor(device="cpu:0").fit(X, y).predict(X))
+    for absent in ("cpu:7", "gpu:99", "cpu:0:1"):
+        with pytest.raises(ParameterError, match=f"device='{absent}'"):
+            regressor(device=absent).fit(X, y)
+
+
+@effect("Estimator.random_state")
+def test_random_state() -> None:
+    predict = {
+        key: regressor(random_state=state, dropout=0.2).fit(X, y).predict(X)
+        for key, state in {"0": 0, "again 0": 0, "1": 1, "any": None, "other": None}.items()
+    }
+    np.testing.assert_array_equal(predict["0"], predict["again 0"])
+    different = [predict[key] for key in ("0", "1", "any", "other")]
+    assert len({array.tobytes() for array in different}) == 4
+    drawing = np.random.RandomState(3)  # moves on from fit to fit, as scikit-learn has it
+    first, second = (regressor(random_state=drawing).fit(X, y).predict(X) for _ in range(2))
+    assert (first != second).any()
+    np.testing.assert_array_equal(regressor(random_state=np.random.RandomState(3)).fit(X, y).predict(X), first)
+
+
+@effect("Estimator.verbose")
+def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = {}
+    for verbose in (0, 1, 2):
+        regressor(verbose=verbose, epochs=3).fit(X, y)
+        shown[verbose] = "".join(capsys.readouterr())
+    assert shown[0] == ""
+    assert "val_rmse=" in shown[1]
+    assert "epoch=3/3" in shown[1]
+    assert "<" in shown[1]
+    assert len(shown[2].splitlines()) == 3
+    assert "MLPRegressor 3/3" in shown[2]
