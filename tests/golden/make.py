@@ -1,0 +1,42 @@
+"""Write the golden artifacts of a release: one small fitted model of every public estimator, with what it predicts.
+
+    python tests/golden/make.py
+
+Run once for a release, before it is published; the files of earlier releases stay as they are. tests/test_golden.py loads
+them all. The rows come from `tabdl.testing.mixed_table`, kept beside the models so that they never depend on later code.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import tabdl
+from tabdl import models, testing
+
+ROWS = 120
+
+
+def main() -> None:
+    folder = Path(__file__).parent / tabdl.__version__
+    folder.mkdir(exist_ok=True)
+    table = testing.mixed_table(ROWS)
+    table.to_parquet(folder / "rows.parquet")
+    rng = np.random.default_rng(0)
+    warnings.filterwarnings("ignore", message="columns dropped")
+    for name in models.catalogue():
+        cls = models.load_class(name)
+        classes = name.endswith("Classifier")
+        y = rng.integers(0, 3, ROWS) if classes else rng.normal(size=ROWS)
+        small = {"units": (8,), "width": 8, "blocks": 1, "members": 2, "bins": 4}
+        params = {k: v for k, v in small.items() if k in cls.fields}
+        model = cls(epochs=2, random_state=0, **params).fit(table, y)
+        tabdl.save(model, folder / f"{name}.tabdl")
+        outputs = model.predict_proba(table) if classes else model.predict(table)
+        np.save(folder / f"{name}.npy", outputs)
+
+
+if __name__ == "__main__":
+    main()
