@@ -15,11 +15,11 @@ TRAIN = np.random.default_rng(0).normal(0, 1, (200, 3)).astype(np.float32)
 NEW = np.linspace(-3, 3, 60, dtype=np.float32)[:, None] + np.zeros((1, 3), np.float32)
 
 
-def adapted(values, bins=8, width=4, weight=None):
+def adapted(values, bins=8, width=4, weight=None, target=None):
     with seeded(0):
         layer = numbers.PiecewiseLinear(bins, width)
         layer.build((None, values.shape[1]))
-    layer.adapt(values, weight)
+    layer.adapt(values, weight, np.zeros((len(values), 1)) if target is None else target)
     return layer
 
 
@@ -49,8 +49,9 @@ def formula(edges, x):
 def test_components_follow_the_formula_inside_and_outside_the_training_range():
     got = components(adapted(TRAIN), NEW)
     for j in range(3):
-        edges = np.quantile(TRAIN[:, j].astype(float), np.linspace(0, 1, 9), method="inverted_cdf")
-        np.testing.assert_allclose(got[:, j], formula(edges, NEW[:, j]), rtol=1e-3, atol=1e-4)
+        edges = np.quantile(TRAIN[:, j].astype(float), np.linspace(0, 1, 5), method="inverted_cdf")
+        np.testing.assert_allclose(got[:, j, :4], formula(edges, NEW[:, j]), rtol=1e-3, atol=1e-4)
+        assert not got[:, j, 4:].any(), "a target without structure asks for no splits"
     assert got.min() < 0, "open below"
     assert got.max() > 1, "open above"
 
@@ -62,6 +63,19 @@ def test_ties_use_fewer_bins_and_a_constant_column_none():
     np.testing.assert_allclose(got[:, 0, :2], formula(np.array([0.0, 1, 2]), NEW[:, 0]), rtol=1e-4, atol=1e-5)
     assert not got[:, 0, 2:].any()
     assert not got[:, 1].any()
+
+
+def test_edges_are_quantiles_and_the_splits_that_the_target_asks_for():
+    values = TRAIN[:, 0].astype(float)
+    target = np.where((values > 0.31) & (values < 0.35), 5.0, 0.0)[:, None]
+    target[np.argsort(values)[150]] = 5.0  # a spike of one row is at least seen
+    edges = numbers.bin_edges(values, None, target, 8)
+    quantiles = np.quantile(values, np.linspace(0, 1, 5), method="inverted_cdf")
+    assert set(quantiles) <= set(edges)
+    assert len(edges) <= 9
+    above = values[target[:, 0] > 0]
+    assert (np.abs(edges[:, None] - above).min(axis=0) < 0.1).all(), "the rows of the spike lie next to an edge"
+    np.testing.assert_array_equal(numbers.bin_edges(values, None, 0 * target, 8), quantiles)
 
 
 def test_values_closer_than_float32_can_part_share_a_bin():
@@ -76,7 +90,9 @@ def test_values_closer_than_float32_can_part_share_a_bin():
 
 def test_integer_weights_equal_repeated_rows_exactly():
     weight = np.random.default_rng(1).integers(1, 5, 200)
-    weighted, repeated = adapted(TRAIN, weight=weight.astype(float)), adapted(np.repeat(TRAIN, weight, axis=0))
+    target = np.sin(3 * TRAIN[:, :1]) + np.random.default_rng(2).normal(0, 0.3, (200, 1))
+    weighted = adapted(TRAIN, weight=weight.astype(float), target=target)
+    repeated = adapted(np.repeat(TRAIN, weight, axis=0), target=np.repeat(target, weight, axis=0))
     for name in ("slope", "shift", "low", "high"):
         np.testing.assert_array_equal(array(getattr(weighted, name)), array(getattr(repeated, name)))
 
@@ -116,4 +132,4 @@ def test_more_bins_than_values_or_few_bins_stay_exact_at_the_edges(bins):
     values = np.linspace(-1, 1, 20, dtype=np.float32)[:, None]
     parts = components(adapted(values, bins), values)[:, 0]
     assert parts.sum(axis=1)[0] == pytest.approx(0, abs=1e-4)
-    assert parts.sum(axis=1)[-1] == pytest.approx(min(bins, 19), abs=1e-3)
+    assert parts.sum(axis=1)[-1] == pytest.approx(min(bins // 2, 19), abs=1e-3)

@@ -61,7 +61,7 @@ def test_a_layer_with_adapt_inside_the_network_is_refused():
         def call(self, x):
             return x
 
-        def adapt(self, values, weight):
+        def adapt(self, values, weight, target):
             raise AssertionError("never reached")
 
     symbol = keras.Input((2,), name="numbers")

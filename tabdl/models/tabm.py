@@ -28,7 +28,7 @@ class TabM(TableNetwork):
     )
     blocks: int = param(2, "hidden layers", low=1, high=6)
     width: int = param(128, "width of the hidden layers", low=1, high=2048)
-    bins: int = param(32, "pieces of the piecewise-linear embedding of a number", low=2, high=256)
+    bins: int = param(48, "pieces of the piecewise-linear embedding of a number", low=2, high=256)
     embedding_width: int = param(8, "size of a number's embedding", low=1, high=64)
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
     defaults = {"learning_rate": 6e-3}

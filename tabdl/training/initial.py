@@ -11,12 +11,14 @@ from tabdl.spec import Head
 
 def adapt(model: Any, arrays: dict[str, np.ndarray], weight: np.ndarray | None, head: Head) -> None:
     """Let every layer with an `adapt` method see its input, and start the head at the classes' shares."""
+    target = arrays["target"]
+    shown = (target == np.arange(head.outputs)).astype(np.float32) if head.link == "softmax" else target  # (rows, outputs)
     for layer in model.layers:
         if hasattr(layer, "adapt"):
             kinds = [kind for kind, symbol in model.input.items() if symbol is layer.input]
             if not kinds:
                 raise TypeError(f"{layer.name}: a layer with `adapt` should take an input of the network itself")
-            layer.adapt(arrays[kinds[0]], weight)
+            layer.adapt(arrays[kinds[0]], weight, shown)
     prior = prior_logits(arrays["target"], weight, head)
     if prior is not None:
         bias = model.layers[-1].bias
