@@ -23,6 +23,9 @@ _NAMED_DAYS = ("%d-%b-%y", "%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%Y
 _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 DATE_FORMATS = (ISO, *(day + time for day in _DAYS + _NAMED_DAYS for time in _TIMES))
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|(1[89]|2[01])\d\d-\d\d")
+_AMOUNT = re.compile(  # a currency sign or a percent sign beside it, commas between thousands
+    r"\s*(?P<sign>[-+]?)(?:[$€£¥]\s*)?(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?P<part>\.[0-9]*)?(?:\s*[$€£¥%])?\s*"
+)
 _WHOLE_TEXT = re.compile(r"[+-]?\d+\.0+")
 FRACTIONS: tuple[type, ...] = (float, np.floating, Decimal)
 _LARGEST_EXACT = 2.0**53
@@ -74,10 +77,13 @@ def token(text: str, salt: str) -> str:
 
 
 def number_of(value: Any) -> float:
-    """Raises ValueError for what is no number. Python's 1_000 is none, and neither is a text of other digits."""
+    """Raises ValueError for what is no number. "$1,230.50" and "12 %" are numbers, Python's 1_000 and other digits are none."""
     if isinstance(value, str):
         if not value or value.isspace():
             return np.nan
+        amount = _AMOUNT.fullmatch(value)
+        if amount:
+            return float(amount["sign"] + amount["whole"].replace(",", "") + (amount["part"] or ""))
         if "_" in value or not value.isascii():
             raise ValueError(value)
         return float(value)

@@ -71,3 +71,26 @@ def test_what_is_no_date(texts):
 def test_tokens_depend_on_the_salt():
     assert token("x", "a") == token("x", "a") != token("x", "b")
     assert len(token("x", "a")) == 16
+
+
+@pytest.mark.parametrize(
+    "text, number",
+    [
+        ("$1,230", 1230),
+        ("-$5", -5),
+        ("€ 12.50", 12.5),
+        ("1,234,567.8", 1234567.8),
+        ("12%", 12),
+        ("3 £", 3),
+        (" 7 ", 7),
+        ("1e3", 1000),
+    ],
+)
+def test_amounts_are_numbers(text, number):
+    assert number_of(text) == number
+
+
+@pytest.mark.parametrize("text", ["1,23", "12,34,567", "$", "%", "1_000", "$1 - $2", "٣", "5 apples", "$-"])
+def test_other_texts_are_no_numbers(text):
+    with pytest.raises(ValueError):
+        number_of(text)
