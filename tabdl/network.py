@@ -31,7 +31,21 @@ class Network(Parameters):
 
 
 class TableNetwork(Network):
-    """Network on tables: `forward(inputs)` returns features (rows, width) or (rows, members, width)."""
+    """Network on tables: `forward(inputs)` returns features (rows, width) or (rows, members, width).
+
+    Examples
+    --------
+    >>> import keras, tabdl
+    >>> class Wide(tabdl.TableNetwork):
+    ...     units: int = tabdl.param(16, "width of the only layer", low=1, high=256)
+    ...     def forward(self, inputs):
+    ...         return keras.layers.Dense(self.units, activation="relu")(inputs.numbers)  # (rows, units)
+    >>> class WideRegressor(tabdl.Regressor, Wide):
+    ...     pass
+    >>> X = [[0.0, 1.0], [1.0, 0.5], [2.0, 2.5], [3.0, 0.0]]
+    >>> WideRegressor(units=4, epochs=1, random_state=0).fit(X, [1.0, 2.0, 3.0, 4.0]).predict(X).shape
+    (4,)
+    """
 
     unseen: float = param(
         0.2,

@@ -24,7 +24,16 @@ MOST_ENUM = 100  # values that a JSON Schema lists
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table, in their order. named: False for positional inputs (arrays, lists of lists)."""
+    """The columns of a table, in their order. named: False for positional inputs (arrays, lists of lists).
+
+    Examples
+    --------
+    >>> import pandas as pd, tabdl
+    >>> table = pd.DataFrame({"zip": [1234, 8001, 8001], "size": ["S", "L", "M"]})
+    >>> schema = tabdl.Schema.infer(table, kinds={"zip": "category", "size": ["S", "M", "L"]})
+    >>> [(column.name, column.kind) for column in schema.columns]
+    [('zip', 'category'), ('size', 'ordered')]
+    """
 
     columns: tuple[Column, ...]
     named: bool = True

@@ -32,8 +32,27 @@ class Keras(TableNetwork):
 
 
 class KerasClassifier(Classifier, Keras):
-    """Your own network for classes: two or many, or several labels at once."""
+    """Your own network for classes: two or many, or several labels at once.
+
+    Examples
+    --------
+    >>> from tabdl import KerasClassifier
+    >>> from tabdl.datasets import make_conversion
+    >>> X, y = make_conversion(500, random_state=0)
+    >>> KerasClassifier(epochs=2, random_state=0).fit(X, y).predict_proba(X[:3]).shape
+    (3, 2)
+    """
 
 
 class KerasRegressor(Regressor, Keras):
-    """Your own network for numbers: one or several, counts, or `quantiles=`."""
+    """Your own network for numbers: one or several, counts, or `quantiles=`.
+
+    Examples
+    --------
+    >>> from tabdl import KerasRegressor
+    >>> from tabdl.datasets import make_conversion
+    >>> X, _ = make_conversion(500, random_state=0)
+    >>> minutes = X.pop("minutes_per_visit").fillna(5.0)
+    >>> KerasRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
+    (3,)
+    """

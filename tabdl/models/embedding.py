@@ -36,8 +36,27 @@ class Embedding(TableNetwork):
 
 
 class EmbeddingClassifier(Classifier, Embedding):
-    """Entity embeddings for classes: two or many, or several labels at once."""
+    """Entity embeddings for classes: two or many, or several labels at once.
+
+    Examples
+    --------
+    >>> from tabdl import EmbeddingClassifier
+    >>> from tabdl.datasets import make_conversion
+    >>> X, y = make_conversion(500, random_state=0)
+    >>> EmbeddingClassifier(epochs=2, random_state=0).fit(X, y).predict_proba(X[:3]).shape
+    (3, 2)
+    """
 
 
 class EmbeddingRegressor(Regressor, Embedding):
-    """Entity embeddings for numbers: one or several, counts, or `quantiles=`."""
+    """Entity embeddings for numbers: one or several, counts, or `quantiles=`.
+
+    Examples
+    --------
+    >>> from tabdl import EmbeddingRegressor
+    >>> from tabdl.datasets import make_conversion
+    >>> X, _ = make_conversion(500, random_state=0)
+    >>> minutes = X.pop("minutes_per_visit").fillna(5.0)
+    >>> EmbeddingRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
+    (3,)
+    """

@@ -34,8 +34,27 @@ class ResNet(TableNetwork):
 
 
 class ResNetClassifier(Classifier, ResNet):
-    """ResNet for classes: two or many, or several labels at once."""
+    """ResNet for classes: two or many, or several labels at once.
+
+    Examples
+    --------
+    >>> from tabdl import ResNetClassifier
+    >>> from tabdl.datasets import make_conversion
+    >>> X, y = make_conversion(500, random_state=0)
+    >>> ResNetClassifier(epochs=2, random_state=0).fit(X, y).predict_proba(X[:3]).shape
+    (3, 2)
+    """
 
 
 class ResNetRegressor(Regressor, ResNet):
-    """ResNet for numbers: one or several, counts, or `quantiles=`."""
+    """ResNet for numbers: one or several, counts, or `quantiles=`.
+
+    Examples
+    --------
+    >>> from tabdl import ResNetRegressor
+    >>> from tabdl.datasets import make_conversion
+    >>> X, _ = make_conversion(500, random_state=0)
+    >>> minutes = X.pop("minutes_per_visit").fillna(5.0)
+    >>> ResNetRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
+    (3,)
+    """

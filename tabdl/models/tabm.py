@@ -65,4 +65,14 @@ class TabMClassifier(Classifier, TabM):
 
 
 class TabMRegressor(Regressor, TabM):
-    """TabM for numbers: one or several, counts, or `quantiles=`."""
+    """TabM for numbers: one or several, counts, or `quantiles=`.
+
+    Examples
+    --------
+    >>> from tabdl import TabMRegressor
+    >>> from tabdl.datasets import make_conversion
+    >>> X, _ = make_conversion(500, random_state=0)
+    >>> minutes = X.pop("minutes_per_visit").fillna(5.0)
+    >>> TabMRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
+    (3,)
+    """
