@@ -21,7 +21,8 @@ import numpy as np
 
 from tabdl import backends
 from tabdl.archive import read_archive, write_archive
-from tabdl.errors import ArtifactError, MissingDependency
+from tabdl.errors import ArtifactError, MissingDependency, ParameterError
+from tabdl.estimators.base import Estimator
 from tabdl.estimators.state import pack, unpack
 
 PROBE_ROWS = 8
@@ -45,6 +46,10 @@ def save(estimator: Any, path: str | os.PathLike[str], *, overwrite: bool = True
 
     Raises
     ------
+    ParameterError
+        When `estimator` is none of tabdl: a pipeline or a search around one, a class.
+    ArtifactError
+        When `path` is a folder or a device.
     FileExistsError
         When `overwrite` is False and the file exists.
     NotFittedError
@@ -62,6 +67,13 @@ def save(estimator: Any, path: str | os.PathLike[str], *, overwrite: bool = True
     """
     from sklearn.utils.validation import check_is_fitted
 
+    if not isinstance(estimator, Estimator):
+        kind = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
+        raise ParameterError(
+            f"expected a fitted tabdl estimator, received {kind}; save the tabdl step alone, or use joblib for the whole"
+        )
+    if Path(path).exists() and not Path(path).is_file():
+        raise ArtifactError(f"expected the name of a file, received '{path}', which is a folder or a device; choose another name")
     if not overwrite and Path(path).exists():
         raise FileExistsError(f"expected no file at '{path}', found one; choose another name, or overwrite=True")
     check_is_fitted(estimator)

@@ -138,7 +138,7 @@ def _tensorflow_step(model: Any, optimizer: Any, loss: Any) -> Callable[..., Any
     def step(data: Any, rows: Any, keep: Any, rate: Any, decay: Any) -> Any:
         batch, y, w = _split({k: tf.gather(v, rows) for k, v in data.items()})
         with tf.GradientTape() as tape:
-            value = tf.reduce_mean(loss(y, model(batch, training=True)) * w * keep)
+            value = tf.reduce_sum(loss(y, model(batch, training=True)) * w * keep) / tf.maximum(tf.reduce_sum(keep), 1.0)
             objective = tf.add_n([value, *model.losses])
         gradients = tape.gradient(objective, [v.value for v in trainable])
         optimizer.learning_rate.assign(rate)
@@ -166,11 +166,11 @@ def _tensorflow_training(model: Any, optimizer: Any, loss: Any) -> Callable[...,
     @tf.function(input_signature=signature, autograph=False)
     def run(data: Any, order: Any, keep: Any, rates: Any, decay: Any) -> Any:
         def body(i: Any, total: Any) -> Any:
-            return i + 1, total + step(data, order[i], keep[i], rates[i], decay)
+            return i + 1, total + step(data, order[i], keep[i], rates[i], decay) * tf.reduce_sum(keep[i])
 
         steps = tf.shape(order)[0]
         _, total = tf.while_loop(lambda i, _: i < steps, body, (0, 0.0), parallel_iterations=1)
-        return total / tf.cast(steps, tf.float32)
+        return total / tf.maximum(tf.reduce_sum(keep), 1.0)
 
     compiled = run.get_concrete_function()  # never traced again, so that TensorFlow has nothing to warn about
 
@@ -210,16 +210,16 @@ def _jax_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., float]
     groups = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
     rate_place = next(i for i, v in enumerate(optimizer.variables) if v is optimizer.learning_rate)
 
-    def objective(trainable: Any, fixed: Any, batch: Any, y: Any, w: Any) -> Any:
+    def objective(trainable: Any, fixed: Any, batch: Any, y: Any, w: Any, keep: Any) -> Any:
         logits, fixed, penalties = model.stateless_call(trainable, fixed, batch, training=True, return_losses=True)
-        value = jnp.mean(loss(y, logits) * w)
+        value = jnp.sum(loss(y, logits) * w * keep) / jnp.maximum(keep.sum(), 1.0)
         return value + sum(penalties), (value, fixed)
 
     def step(data: Any, decay: Any, state: Any, now: Any) -> Any:
         trainable, fixed, slots = state
         rows, keep, rate = now
         batch, y, w = _split({k: v[rows] for k, v in data.items()})
-        (_, (value, fixed)), gradients = jax.value_and_grad(objective, has_aux=True)(trainable, fixed, batch, y, w * keep)
+        (_, (value, fixed)), gradients = jax.value_and_grad(objective, has_aux=True)(trainable, fixed, batch, y, w, keep)
         slots = [rate if i == rate_place else s for i, s in enumerate(slots)]
         trainable = [v * (1 - rate * decay) if d else v for v, d in zip(trainable, decayed, strict=True)]
         trainable, slots = optimizer.stateless_apply(slots, gradients, trainable)
@@ -235,7 +235,8 @@ def _jax_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., float]
         for group, new in zip(groups, state, strict=True):
             for variable, value in zip(group, new, strict=True):
                 variable.assign(value)
-        return float(values.mean())
+        counted = keep.sum(axis=1)
+        return float((np.asarray(values) * counted).sum() / max(counted.sum(), 1.0))
 
     return call
 
@@ -261,7 +262,7 @@ def _torch_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., floa
 
     def step(data: Any, rows: Any, keep: Any, rate: float, decay: float) -> float:
         batch, y, w = _split({k: v[rows] for k, v in data.items()})
-        value = (loss(y, model(batch, training=True)) * w * keep).mean()
+        value = (loss(y, model(batch, training=True)) * w * keep).sum() / keep.sum().clamp(min=1.0)
         model.zero_grad()
         (value + sum(model.losses)).backward()
         gradients = [v.value.grad for v in trainable]
@@ -276,7 +277,8 @@ def _torch_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., floa
         device = data["target"].device
         rows = torch.as_tensor(order, dtype=torch.int64, device=device)
         kept = torch.as_tensor(keep, device=device)
-        return float(np.mean([step(data, r, k, float(rate), decay) for r, k, rate in zip(rows, kept, rates, strict=True)]))
+        values = [step(data, r, k, float(rate), decay) for r, k, rate in zip(rows, kept, rates, strict=True)]
+        return float(np.average(values, weights=np.maximum(keep.sum(axis=1), 1e-9)))
 
     return call
 

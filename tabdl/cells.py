@@ -24,7 +24,7 @@ _TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p"
 DATE_FORMATS = (ISO, *(day + time for day in _DAYS + _NAMED_DAYS for time in _TIMES))
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|(1[89]|2[01])\d\d-\d\d")
 _AMOUNT = re.compile(  # a currency sign or a percent sign beside it, commas between thousands
-    r"\s*(?P<sign>[-+]?)(?:[$€£¥]\s*)?(?P<whole>[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+)(?P<part>\.[0-9]*)?(?:\s*[$€£¥%])?\s*"
+    r"\s*(?P<sign>[-+]?)(?:[$€£¥]\s*)?(?P<whole>[1-9][0-9]{0,2}(?:,[0-9]{3})+|[0-9]+)(?P<part>\.[0-9]*)?(?:\s*[$€£¥%])?\s*"
 )
 _WHOLE_TEXT = re.compile(r"[+-]?\d+\.0+")
 FRACTIONS: tuple[type, ...] = (float, np.floating, Decimal)

@@ -99,7 +99,10 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 @click.argument("table", type=FILE)
 @click.option("--target", required=True, help="Column to predict.")
 @click.option(
-    "--model", default="tabm", show_default=True, help="Architecture: embedding, mlp, resnet, tabm, or an installed one."
+    "--model",
+    default="tabm",
+    show_default=True,
+    help="Architecture: embedding, mlp, resnet, tabm. A network of your own only by its entry point in the group tabdl.models.",
 )
 @click.option("--task", type=click.Choice(TASKS), default="auto", show_default=True, help="auto looks at the target.")
 @click.option("--out", type=NEW_FILE, default=Path("model.tabdl"), show_default=True, help="Where the model goes.")
@@ -119,9 +122,7 @@ def fit(table: Path, out: Path, curve: Path | None, quiet: bool, **options: Any)
     from tabdl import commands
 
     curve = curve or out.with_suffix(".png")
-    for path in (out, curve):
-        if not path.absolute().parent.is_dir():
-            raise click.BadParameter(f"the folder {path.parent} does not exist; create it first", param_hint="--out")
+    _check_places(table, out, curve)
     options["settings"] = _parameters(options)
     rows = commands.read_rows(table, options["target"], options["drop"], options["weight"])
     task, reason = commands.choose_task(rows, options["task"])
@@ -138,6 +139,32 @@ def fit(table: Path, out: Path, curve: Path | None, quiet: bool, **options: Any)
     tabdl.save(model, out)
     model.plot_history(curve)
     click.echo(f"model: {out}\nlearning curve: {curve}")
+
+
+def _check_places(table: Path, out: Path, curve: Path) -> None:
+    """Refuse, before anything is read, places that do not exist and those that hold what the user still needs."""
+    for option, path in {"--out": out, "--curve": curve}.items():
+        if not path.absolute().parent.is_dir():
+            raise click.BadParameter(f"the folder {path.parent} does not exist; create it first", param_hint=option)
+        _refuse_overwriting(option, path, table)
+    if _same_file(out, curve):
+        raise click.BadParameter(f"expected two different files, received {out} for both", param_hint="--out, --curve")
+    from tabdl.tablefiles import is_table
+
+    for option, path in {"--out": out, "--curve": curve}.items():
+        if is_table(path):
+            expected = "a model file such as model.tabdl" if option == "--out" else "a picture such as curve.png"
+            raise click.BadParameter(f"expected {expected}, received the name of a table, {path}", param_hint=option)
+
+
+def _refuse_overwriting(option: str, path: Path, *inputs: Path) -> None:
+    for source in inputs:
+        if _same_file(path, source):
+            raise click.BadParameter(f"{path} is the input file {source}; choose another name", param_hint=option)
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _parameters(options: dict[str, Any]) -> dict[str, Any]:
@@ -217,6 +244,8 @@ def predict(model: Path, table: Path, out: Path | None, proba: bool, chunk_rows:
 
     if out is not None and not is_table(out):
         raise click.BadParameter(f"expected a name ending in .csv, .csv.gz or .parquet, received {out}", param_hint="--out")
+    if out is not None:
+        _refuse_overwriting("--out", out, table, model)
     commands.start_backend(quiet=not _debugging())
     estimator = tabdl.load(model)
     if proba and not hasattr(estimator, "predict_proba"):

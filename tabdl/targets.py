@@ -142,7 +142,8 @@ class Numbers(Target):
                 f"expected y with {len(self.center)} columns, received {values.shape[1]}; fit and validation must agree"
             )
         if self.log:
-            values = np.log1p(np.maximum(values, -1 + 1e-6))
+            _require(bool((values > -1).all()), "loss='log_mse' expects targets above -1", values)
+            values = np.log1p(values)
         return ((values - self.center) / self.scale).astype(np.float32)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
@@ -203,6 +204,7 @@ class Counts(Target):
         return cls(np.where(mean > 0, mean, 1.0), y.ndim == 1)
 
     def encode(self, y: np.ndarray) -> np.ndarray:
+        _require(bool((np.asarray(y) >= 0).all()), "loss='poisson' expects targets of 0 or more", y)
         return (_matrix(y) / self.scale).astype(np.float32)
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:

@@ -17,11 +17,14 @@ import pandas as pd
 import pytest
 from forging import boundaries, forge, members
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import tabdl
 from tabdl import artifact
 from tabdl.archive import read_archive, write_archive
-from tabdl.errors import ArtifactError
+from tabdl.errors import ArtifactError, ParameterError
 
 PLANTED = 5  # rows with values that occur nowhere else
 
@@ -192,6 +195,31 @@ def test_unfitted(tmp_path):
     with pytest.raises(NotFittedError):
         tabdl.save(tabdl.MLPClassifier(), tmp_path / "a")
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "wrap, received",
+    [
+        (lambda model: make_pipeline(StandardScaler(), model), "Pipeline"),
+        (lambda model: LogisticRegression(), "LogisticRegression"),
+        (type, "the class MLPClassifier"),
+        (lambda model: None, "NoneType"),
+    ],
+)
+def test_what_is_no_estimator_of_ours(model, tmp_path, wrap, received):
+    with pytest.raises(ParameterError, match=f"expected a fitted tabdl estimator, received {received}; save the tabdl step"):
+        tabdl.save(wrap(model), tmp_path / "a")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["folder", os.devnull])
+def test_places_that_are_no_files(model, tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("folder")
+    monkeypatch.setattr(artifact, "write_archive", None)  # nothing is written: /dev/null would be replaced
+    with pytest.raises(ArtifactError, match=f"expected the name of a file, received '{place}', which is a folder or a device"):
+        tabdl.save(model, place)
+    assert os.listdir("folder") == []
 
 
 def test_overwrite(model, path):

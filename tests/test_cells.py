@@ -90,7 +90,7 @@ def test_amounts_are_numbers(text, number):
     assert number_of(text) == number
 
 
-@pytest.mark.parametrize("text", ["1,23", "12,34,567", "$", "%", "1_000", "$1 - $2", "٣", "5 apples", "$-"])
+@pytest.mark.parametrize("text", ["1,23", "0,125", "12,34,567", "$", "%", "1_000", "$1 - $2", "٣", "5 apples", "$-"])
 def test_other_texts_are_no_numbers(text):
     with pytest.raises(ValueError):
         number_of(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,20 @@ def test_doctor_finds_a_damaged_model(folder: Path, tmp_path: Path) -> None:
         (["fit", "t.csv", "--target", "converted", "--set", "epochs"], 2, "expected NAME=VALUE, received 'epochs'"),
         (["fit", "t.csv", "--target", "converted", "--kind", "age=colour"], 2, "age=colour: expected one of number, count"),
         (["fit", "t.csv", "--target", "converted", "--out", "no/m.tabdl"], 2, "the folder no does not exist"),
+        (["fit", "t.csv", "--target", "converted", "--out", "t.csv"], 2, "--out: t.csv is the input file t.csv; choose another"),
+        (["fit", "t.csv", "--target", "converted", "--out", "../{here}/t.csv"], 2, "is the input file t.csv"),
+        (["fit", "t.csv", "--target", "converted", "--out", "link.tabdl"], 2, "link.tabdl is the input file t.csv"),
+        (["fit", "t.csv", "--target", "converted", "--out", "hard.tabdl"], 2, "hard.tabdl is the input file t.csv"),
+        (["fit", "t.csv", "--target", "converted", "--curve", "t.csv"], 2, "--curve: t.csv is the input file t.csv"),
+        (["fit", "t.csv", "--target", "converted", "--curve", "no/c.png"], 2, "--curve: the folder no does not exist"),
+        (["fit", "t.csv", "--target", "converted", "--curve", "c.csv"], 2, "expected a picture such as curve.png"),
+        (["fit", "t.csv", "--target", "converted", "--out", "a.png"], 2, "expected two different files, received a.png for both"),
+        (["fit", "t.csv", "--target", "converted", "--out", "a", "--curve", "./a"], 2, "expected two different files"),
+        (["fit", "t.csv", "--target", "converted", "--out", "t.parquet"], 2, "received the name of a table, t.parquet"),
+        (["fit", "t.csv", "--target", "converted", "--out", "new.csv.gz"], 2, "expected a model file such as model.tabdl"),
+        (["predict", "m.tabdl", "t.csv", "--out", "t.csv"], 2, "--out: t.csv is the input file t.csv"),
+        (["predict", "m.tabdl", "t.csv", "--out", "link.csv"], 2, "link.csv is the input file t.csv"),
+        (["predict", "model.csv", "t.csv", "--out", "model.csv"], 2, "model.csv is the input file model.csv"),
         (["predict", "t.csv", "t.csv"], 1, "error: 't.csv': expected"),
         (["predict", "m.tabdl", "m.png"], 1, "error: expected a .csv"),
         (["predict", "m.tabdl", "t.csv", "--out", "p.xlsx"], 2, "expected a name ending in .csv"),
@@ -176,8 +191,14 @@ def test_mistakes(folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list
     monkeypatch.chdir(folder)
     Path("other.csv").write_text("a,b\n1,2\n")
     Path("empty.csv").write_text("")
-    result = run(*arguments)
+    shutil.copy("m.tabdl", "model.csv")
+    for link, make in {"link.tabdl": os.symlink, "link.csv": os.symlink, "hard.tabdl": os.link}.items():
+        Path(link).unlink(missing_ok=True)
+        make("t.csv", link)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    result = run(*(argument.format(here=folder.name) for argument in arguments))
     assert result.exit_code == code, result.output
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
     assert message in " ".join(result.stderr.split())
     assert "Traceback" not in result.output
     if code == 1:
@@ -225,6 +246,11 @@ def test_the_installed_command_is_quiet_and_survives_a_closed_pipe(folder: Path)
     piped = f"{sys.executable} -m tabdl schema t.csv --json | head -1"
     closed = subprocess.run(piped, cwd=folder, shell=True, capture_output=True, text=True, check=True)
     assert "Traceback" not in closed.stderr
+
+
+def test_help_says_which_networks_fit_knows() -> None:
+    text = " ".join(run("fit", "-h").output.split())
+    assert "Architecture: embedding, mlp, resnet, tabm. A network of your own only by its entry point" in text
 
 
 def test_help_of_every_command() -> None:

@@ -237,7 +237,7 @@ def test_warm_start() -> None:
 @effect("Estimator.device")
 def test_device() -> None:
     model = regressor(device="cpu").fit(X, y)
-    assert all("cpu" in str(value.device).lower() for value in model._live.values)
+    assert all("cpu" in str(value.device).lower() for value in model._live.ready[1])
     np.testing.assert_allclose(model.predict(X), regressor(device="cpu:0").fit(X, y).predict(X))
     for absent in ("cpu:7", "gpu:99", "cpu:0:1"):
         with pytest.raises(ParameterError, match=f"device='{absent}'"):

@@ -55,3 +55,19 @@ def test_the_table_of_models_is_complete() -> None:
 def test_links_exist() -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (Path(__file__).parents[1] / link).exists(), link
+
+
+def test_numbers_of_the_text_are_those_of_the_code() -> None:
+    """Shares of rows held out, sizes of functions, what `make test` checks."""
+    from test_architecture import MOST_FUNCTION_LINES, MOST_LINES
+    from test_sklearn import CHECKED_ALWAYS
+
+    from tabdl import TabMClassifier
+
+    share = {option.name: option.default for option in cli.commands["fit"].params}["test_fraction"]
+    assert f"holds out {share:.0%} of the rows" in README
+    assert f"holds out {TabMClassifier().validation_fraction:.0%} for early stopping" in README
+    networks = {name.removesuffix("Classifier").removesuffix("Regressor") for name in CHECKED_ALWAYS}
+    assert f"own checks run over {' and '.join(f'`{name}`' for name in sorted(networks))} in `make test`" in README
+    contributing = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert f"At most {MOST_LINES} lines a file, {MOST_FUNCTION_LINES} lines a function" in contributing

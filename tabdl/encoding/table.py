@@ -57,6 +57,11 @@ class TableEncoder:
         return Spec(len(self._numbers.at), self._flag_stops[-1], tuple(size + 2 for size in self._categories.sizes))
 
     @property
+    def private_numbers(self) -> np.ndarray:
+        """Which columns of the array "numbers" are private, bool (numbers,)."""
+        return np.array(self._numbers.private, dtype=bool)
+
+    @property
     def _flag_stops(self) -> list[int]:
         """Where in flags end: gap indicators, booleans, cyclic parts of dates, hashed text."""
         widths = [int(self._numbers.gaps.sum()), len(self._booleans.at), self._moments.width, self._texts.width]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,7 @@ class Live:
     """What a fitted estimator keeps in memory only: compiled functions and weights on the device."""
 
     def __init__(self) -> None:
-        self.program: Any = None
-        self.values: Any = None
+        self.ready: tuple[Any, Any] | None = None  # program, values: set in one step, whatever other threads do
         self.model: Any = None
 
 
@@ -69,7 +68,9 @@ class Estimator(Parameters, BaseEstimator):
     warmup: float = param(0.05, "share of the training in which the learning rate rises from zero", low=0, high=0.5)
     weight_decay: float = param(1e-4, "decoupled decay of kernels and embeddings, times the learning rate", low=0, high=10)
     clip_norm: float | None = param(1.0, "largest norm of the gradient of all weights; None: no limit", low=1e-3)
-    validation_fraction: float = param(0.15, "share of the rows held out when no X_val is given; 0: none", low=0, high=0.5)
+    validation_fraction: float = param(
+        0.15, "share of the rows held out when no X_val is given; none when 0, or when that is less than 5 rows", low=0, high=0.5
+    )
     patience: int = param(16, "epochs without a better validation score before training stops", low=1)
     time_limit: float | None = param(None, "seconds of training; the schedule is shortened to fit", low=0)
     callbacks: tuple | list | None = param(
@@ -77,7 +78,9 @@ class Estimator(Parameters, BaseEstimator):
         "Keras callbacks, copied for each fit; 'val_loss' is the validation score, its sign turned where larger is better; "
         "batch events come every up to 128 steps",
     )
-    checkpoint: str | Path | None = param(None, "file that keeps the state of a running fit; the same fit goes on from there")
+    checkpoint: str | Path | None = param(
+        None, "file that keeps the state of a running fit; the same fit goes on from there; needs an int as random_state"
+    )
     warm_start: bool = param(False, "whether the next fit goes on from the weights of the last one")
     device: str | None = param(None, "'cpu', 'gpu' or 'gpu:1'; None: the backend's own choice")
     random_state: int | RandomState | None = param(None, "seed of weights, order and split: an int gives the same model again")
@@ -120,11 +123,21 @@ class Estimator(Parameters, BaseEstimator):
         ParameterError, SchemaError, TargetError
             When parameters, X or y cannot be used; the message says what to change.
         """
+        with self._all_or_nothing():
+            self._fit(X, y, sample_weight, X_val, y_val, sample_weight_val, schema)
+        return self
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, sample_weight_val: Any, schema: Any) -> None:
         self.check_params()
         if (X_val is None) != (y_val is None):
             raise ParameterError("X_val and y_val belong together: give both or neither")
         if X_val is None and sample_weight_val is not None:
             raise ParameterError("sample_weight_val is the weight of the rows of X_val: give X_val and y_val, or leave it out")
+        if self.checkpoint is not None and not isinstance(self.random_state, (int, np.integer)):
+            raise ParameterError(
+                f"checkpoint={str(self.checkpoint)!r} expects an int as random_state, received {self.random_state!r}: "
+                "only a fit with the same seed can go on"
+            )
         seed = draw_seed(self.random_state)
         rows = self._read_rows(X, y, sample_weight)
         held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)
@@ -143,17 +156,29 @@ class Estimator(Parameters, BaseEstimator):
             self._learn_columns(rows, schema)
         self.target_ = target
         self._train(rows, held, seed)
+
+    def _continue(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> Any:
+        """One pass over some rows, at the constant peak rate; the first call learns the columns and scales."""
+        with self._all_or_nothing():
+            self._pass(X, y, classes, sample_weight)
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:
-        """One pass over some rows, at the constant peak rate; the first call learns the columns and scales.
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """A fit that fails leaves the model of an earlier fit as it was."""
+        before = dict(self.__dict__)
+        try:
+            yield
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
-        Parameters are those of `fit`; `classes` names all classes when the first rows may lack some.
-        """
+    def _pass(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
         self.check_params()
         rows = self._read_rows(X, y, sample_weight)
         if not hasattr(self, "weights_"):
-            everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None)
+            everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None, list(classes))
             target = self._make_target(everything)
             self._learn_columns(rows, None)
             self.target_ = target
@@ -162,7 +187,6 @@ class Estimator(Parameters, BaseEstimator):
         self.partial_steps_ = getattr(self, "partial_steps_", 0) + 1
         seed = derive(draw_seed(self.random_state), f"partial {self.partial_steps_}")
         self._train(rows, None, seed, partial=True)
-        return self
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any) -> Rows:
         if y is None:
@@ -201,7 +225,7 @@ class Estimator(Parameters, BaseEstimator):
             fitted = fit_network(self, arrays, self._validation(held), seed, start=start, partial=partial)
         self.weights_, self.history_, self.best_epoch_ = fitted.weights, fitted.history, fitted.best_epoch
         self._live = Live()
-        self._live.program, self._live.values = fitted.program, fitted.values
+        self._live.ready = fitted.program, fitted.values
 
     def _validation(self, held: Rows | None) -> Any:
         """What training needs to score held-out rows: metric, direction, function of a predict function."""
@@ -212,13 +236,15 @@ class Estimator(Parameters, BaseEstimator):
 
         name = self._metric()
         arrays = self.encoder_.encode(held.frame, owner=type(self).__name__)
+        self.target_.encode(held.y)  # refuses what training rows may not hold either
         truth, weight, score = self._truth(held.y), self._row_weights(held), metrics.METRICS[name]
         extra = {"levels": self.target_.head.levels} if name == "pinball" and self.target_.head.levels else {}
 
         def judge(forward: Callable[[dict[str, np.ndarray]], np.ndarray]) -> float:
             return score(truth, self.target_.decode(forward(arrays).astype(np.float64)), weight, **extra)
 
-        return Validation(name, name in metrics.LARGER_IS_BETTER, judge)
+        told = {"truth": truth} if weight is None else {"truth": truth, "weight": weight}
+        return Validation(name, name in metrics.LARGER_IS_BETTER, arrays | told, judge)
 
     def _row_weights(self, rows: Rows) -> np.ndarray | None:
         return rows.weight
@@ -259,21 +285,21 @@ class Estimator(Parameters, BaseEstimator):
         return self._predict_arrays(self.encoder_.expand(codes))
 
     def _predict_arrays(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
-        self._warm_up()
+        program, values = self._warm_up()
         with self._on_device():
-            return self.target_.decode(self._live.program.forward(self._live.values, arrays).astype(np.float64))
+            return self.target_.decode(program.forward(values, arrays).astype(np.float64))
 
-    def _warm_up(self) -> None:
-        """Compile, or find, the functions of this network; needed once after loading."""
-        if self._live.values is not None:
-            return
+    def _warm_up(self) -> tuple[Any, Any]:
+        """(program, values): compiled functions of this network and its weights on the device; made once after loading."""
+        if self._live.ready is not None:
+            return self._live.ready
         start_backend()
         from tabdl.training.program import get_program
 
         with self._on_device():
             program, _ = get_program(self, self.encoder_.spec, self.target_.head)
-            self._live.values = program.values(self.weights_)
-            self._live.program = program
+            self._live.ready = ready = program, program.values(self.weights_)
+        return ready
 
     def _on_device(self) -> Any:
         if self.device is None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from tabdl.encoding.table import TableEncoder
+from tabdl.errors import ParameterError
 from tabdl.estimators.base import Estimator, Live
 from tabdl.targets import Target, tag_labels, untag_labels
 
-NOT_SAVED = ("callbacks", "checkpoint", "device")  # belong to one machine or one fit
+NOT_SAVED = ("callbacks", "checkpoint", "device")  # belong to one fit or one machine
 
 
 def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -80,7 +81,14 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if isinstance(value, dict):
         return {"items": [[_plain(k), _plain(v)] for k, v in value.items()]}
-    return {"function": value.__name__} if callable(value) else None
+    if callable(value):
+        return {"function": value.__name__}
+    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+        return None  # a generator has moved on: a refit of the loaded model draws a new seed
+    raise ParameterError(
+        f"expected parameters of plain types (numbers, text, tuples, dicts, functions), received {value!r}; "
+        "change the parameter's type to save the model"
+    )
 
 
 def _revive(value: Any, functions: Mapping[str, Callable]) -> Any:

@@ -20,18 +20,28 @@ class Classifier(ClassifierMixin, Estimator):
 
     loss: str = param(
         "cross_entropy",
-        "what is minimised; 'ordinal' uses the order of the classes, 'kl' is cross-entropy less the label's entropy",
+        "what is minimised; 'ordinal' uses the order of the classes (that of an ordered pandas category, else sorted), "
+        "'kl' is cross-entropy less the label's entropy",
         options=("cross_entropy", "focal", "hinge", "kl", "ordinal"),
     )
     label_smoothing: float = param(0.0, "probability mass spread evenly over the classes", low=0, high=0.5)
     class_weight: str | dict | None = param(
-        None, "weight of each class in the loss, {class: weight}; 'balanced': inverse to its share", options=("balanced",)
+        None,
+        "weight of each class in the loss and the validation score, {class: weight}; 'balanced': inverse to its share",
+        options=("balanced",),
     )
     metric: str = param(
         "log_loss",
         "validation score that picks the best epoch",
         options=("log_loss", "accuracy", "balanced_accuracy", "auc", "average_precision", "brier"),
     )
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Any:
+        """One pass over some rows, at the constant peak rate; the first call learns the columns and scales.
+
+        Parameters are those of `fit`; `classes` names all classes, in their order, when the first rows may lack some.
+        """
+        return self._continue(X, y, classes, sample_weight)
 
     def _check_y(self, y: Any) -> np.ndarray:
         from sklearn.utils.multiclass import check_classification_targets, type_of_target
@@ -82,6 +92,8 @@ class Classifier(ClassifierMixin, Estimator):
             if unknown:
                 raise ParameterError(f"class_weight names {unknown[0]!r}, expected classes among {self.classes_.tolist()}")
             factors = np.array([float(self.class_weight.get(c, 1.0)) for c in self.classes_.tolist()])
+            if not (factors > 0).all():
+                raise ParameterError(f"class_weight={self.class_weight!r}: expected weights above 0; or drop the rows")
         return own * factors[codes]
 
     def _truth(self, y: np.ndarray) -> np.ndarray:
@@ -130,6 +142,13 @@ class Regressor(RegressorMixin, Estimator):
         "validation score that picks the best epoch; 'auto': what the loss suggests, else rmse",
         options=("auto", "rmse", "mae", "r2", "poisson_deviance", "pinball"),
     )
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """One pass over some rows, at the constant peak rate; the first call learns the columns and scales.
+
+        Parameters are those of `fit`.
+        """
+        return self._continue(X, y, None, sample_weight)
 
     def _check_y(self, y: Any) -> np.ndarray:
         y = _plain(y)

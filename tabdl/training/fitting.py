@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tabdl import backends
-from tabdl.network import get_weights, set_weights
+from tabdl.errors import ParameterError
+from tabdl.network import get_weights, set_weights, weight_paths
 from tabdl.training.checkpoint import Checkpoint, fingerprint
 from tabdl.training.initial import adapt
 from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
 from tabdl.training.program import Program, Updates, get_program
 from tabdl.training.train import Settings, Validation, train
 
+Arrays = dict[str, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Fitted:
     """What a training run leaves behind."""
 
-    weights: dict[str, np.ndarray]
+    weights: Arrays
     history: dict[str, list[float]]
     best_epoch: int
     program: Program
     values: list[Any]
+
+
+def _check_start(model: Any, start: Arrays) -> None:
+    shapes = {path: tuple(weight.shape) for path, weight in zip(weight_paths(model), model.weights, strict=True)}
+    if shapes != {path: array.shape for path, array in start.items()}:
+        raise ParameterError(
+            "warm_start expects the network of the last fit, received parameters that give it other weights; "
+            "set them back, or fit with warm_start=False"
+        )
 
 
 def _batch_size(asked: int | str, rows: int) -> int:
@@ -54,13 +66,29 @@ def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settin
     )
 
 
+def _mark(
+    network: Any,
+    settings: Settings,
+    arrays: Arrays,
+    validation: Validation | None,
+    start: Arrays | None,
+) -> str:
+    """Fingerprint of everything that decides a fit; how much it prints and how long it may take do not."""
+    params = {k: v.__qualname__ if callable(v) else repr(v) for k, v in network.network_params().items()}
+    fixed = replace(settings, verbose=0, time_limit=None, title="")
+    judged = {} if validation is None else {f"val/{k}": v for k, v in validation.arrays.items()}
+    begun = {} if start is None else {f"start/{k}": v for k, v in start.items()}
+    scored = None if validation is None else validation.name
+    return fingerprint(arrays | judged | begun, json.dumps([params, repr(fixed), backends.name(), scored], sort_keys=True))
+
+
 def fit_network(
     estimator: Any,
-    arrays: dict[str, np.ndarray],
+    arrays: Arrays,
     validation: Validation | None,
     seed: int,
     *,
-    start: dict[str, np.ndarray] | None,
+    start: Arrays | None,
     partial: bool,
 ) -> Fitted:
     """Build or find the network, train it from fresh weights or from `start`, and return the best weights."""
@@ -68,15 +96,16 @@ def fit_network(
     model = program.fresh_model(network, seed)
     if start is None:
         weight = arrays["weight"]  # float64: rounding must not move a quantile
-        adapt(model, arrays, None if np.ptp(weight) == 0 else weight, estimator.target_.head)
+        even = None if np.ptp(weight) == 0 else weight
+        adapt(model, arrays, even, estimator.target_.head, estimator.encoder_.private_numbers)
     else:
+        _check_start(model, start)
         set_weights(model, start)
     arrays = arrays | {"weight": arrays["weight"].astype(np.float32)}
     settings = make_settings(estimator, len(arrays["target"]), seed, partial)
     checkpoint = None
     if estimator.checkpoint is not None and not partial:
-        mark = fingerprint(arrays, json.dumps([repr(network.network_params()), repr(settings), backends.name(), start is None]))
-        checkpoint = Checkpoint(estimator.checkpoint, mark)
+        checkpoint = Checkpoint(estimator.checkpoint, _mark(network, settings, arrays, validation, start))
     done = train(
         program, model, arrays, settings, validation=validation, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint
     )

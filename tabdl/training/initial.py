@@ -9,8 +9,13 @@ import numpy as np
 from tabdl.spec import Head
 
 
-def adapt(model: Any, arrays: dict[str, np.ndarray], weight: np.ndarray | None, head: Head) -> None:
-    """Let every layer with an `adapt` method see its input, and start the head at the classes' shares."""
+def adapt(
+    model: Any, arrays: dict[str, np.ndarray], weight: np.ndarray | None, head: Head, private: np.ndarray | None = None
+) -> None:
+    """Let every layer with an `adapt` method see its input, and start the head at the classes' shares.
+
+    private: which columns of "numbers" must leave no cell behind, bool (numbers,).
+    """
     target = arrays["target"]
     shown = (target == np.arange(head.outputs)).astype(np.float32) if head.link == "softmax" else target  # (rows, outputs)
     for layer in model.layers:
@@ -18,7 +23,10 @@ def adapt(model: Any, arrays: dict[str, np.ndarray], weight: np.ndarray | None, 
             kinds = [kind for kind, symbol in model.input.items() if symbol is layer.input]
             if not kinds:
                 raise TypeError(f"{layer.name}: a layer with `adapt` should take an input of the network itself")
-            layer.adapt(arrays[kinds[0]], weight, shown)
+            values = arrays[kinds[0]]
+            if private is not None and private.any() and kinds[0] == "numbers":
+                values = np.where(private, np.linspace(-2.5, 2.5, len(values))[:, None], values)  # scaled numbers lie in (-3, 3)
+            layer.adapt(values, weight, shown)
     prior = prior_logits(arrays["target"], weight, head)
     if prior is not None:
         bias = model.layers[-1].bias

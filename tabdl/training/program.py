@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from tabdl import backends
-from tabdl.network import Network, build, get_weights, network_class, set_weights, weight_paths
+from tabdl.network import Network, build, network_class, set_weights, weight_paths
 from tabdl.spec import Head, Spec
 from tabdl.training.losses import make_loss
 from tabdl.training.optimizers import make_optimizer
@@ -83,6 +84,8 @@ def _key(network: Network, spec: Spec, head: Head) -> Any:
 
 
 def _hashable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return tuple(sorted((repr(k), _hashable(v)) for k, v in value.items()))
     return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
 
 
@@ -97,6 +100,3 @@ def get_program(network: Any, spec: Spec, head: Head) -> tuple[Program, Network]
         while len(_programs) > KEPT:
             _programs.popitem(last=False)
         return _programs[key], plain
-
-
-__all__ = ["Program", "Updates", "get_program", "get_weights", "set_weights"]

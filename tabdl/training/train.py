@@ -45,6 +45,7 @@ class Validation:
 
     name: str
     larger_is_better: bool
+    arrays: dict[str, np.ndarray]
     score: Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
 
 
@@ -116,6 +117,7 @@ class Training:
         shape = (plan.chunks, plan.steps)
         place = self.progress + share * (np.arange(plan.chunks * plan.steps) + 0.5).reshape(shape) / (plan.chunks * plan.steps)
         rates = np.float32(s.learning_rate) * factors(s.schedule, place, s.warmup)
+        rates *= keep.any(axis=-1)  # a step of filler rows only moves nothing
         self.optimizer.learning_rate.assign(rates[0, 0] * np.float32(self.rate_scale))
         self.call("on_epoch_begin", self.epoch)
         losses = []
@@ -130,7 +132,7 @@ class Training:
                 break
         self.progress += share
         self.epoch += 1
-        return float(np.mean(losses))
+        return float(np.average(losses, weights=keep[: len(losses)].sum(axis=(1, 2)) + 1e-9))
 
     def judge(self, loss: float, seconds: float) -> None:
         """Score the validation rows, keep the best weights, decide whether to stop."""
