@@ -13,6 +13,7 @@ from flavours import FLAVOURS, mixed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tabdl.encoding.table as table_module
 from tabdl.encoding.table import TableEncoder
 from tabdl.schema import Schema
 
@@ -305,3 +306,9 @@ def test_real_tables_raw(name):
     assert all(np.isfinite(array).all() for array in arrays.values())
     again = encoder.codes(encoder.schema.read(pd.DataFrame(encoder.decode(codes))))
     assert np.array_equal(again, codes, equal_nan=True)
+
+
+@pytest.mark.parametrize("codes, room", [(2, 2), (64, 64), (65, 72), (576, 576), (577, 640), (10_002, 10_240)])
+def test_wide_columns_have_room_for_the_vocabularies_of_other_folds(codes, room):
+    assert table_module._room(codes) == room
+    assert codes <= table_module._room(codes) <= codes * 1.125 + 1

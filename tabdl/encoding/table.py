@@ -24,6 +24,16 @@ from tabdl.frames import Frame
 from tabdl.schema import Schema, even_weight
 from tabdl.spec import Spec
 
+EXACT = 64  # codes of a column up to which a network has room for just these
+
+
+def _room(codes: int) -> int:
+    """Room for the codes of a column: beyond `EXACT` rounded up by at most an eighth, so that the folds of a search, whose
+    vocabularies differ a little, share one compiled network.
+    """
+    step = 1 << max(codes.bit_length() - 4, 0)
+    return codes if codes <= EXACT else -(-codes // step) * step
+
 
 class TableEncoder:
     """Learns scales and frequencies of the columns that a schema names."""
@@ -54,7 +64,7 @@ class TableEncoder:
 
     @property
     def spec(self) -> Spec:
-        return Spec(len(self._numbers.at), self._flag_stops[-1], tuple(size + 2 for size in self._categories.sizes))
+        return Spec(len(self._numbers.at), self._flag_stops[-1], tuple(_room(size + 2) for size in self._categories.sizes))
 
     @property
     def private_numbers(self) -> np.ndarray:

@@ -22,6 +22,8 @@ from tabdl.network import network_class
 from tabdl.params import Parameters, param
 from tabdl.schema import Schema
 from tabdl.targets import Target
+from tabdl.training.optimizers import OPTIMIZERS
+from tabdl.training.schedules import SCHEDULES
 
 
 class Live:
@@ -56,15 +58,9 @@ class Estimator(Parameters, BaseEstimator):
         options=("auto", "full"),
     )
     learning_rate: float = param(3e-3, "peak learning rate", low=1e-6, high=10, log=True)
-    optimizer: str = param(
-        "adam",
-        "kind of update",
-        options=("adam", "nadam", "adamax", "sgd", "nesterov", "rmsprop", "adagrad", "lion"),
-    )
+    optimizer: str = param("adam", "kind of update", options=OPTIMIZERS)
     momentum: float = param(0.9, "momentum of SGD and RMSprop, first moment of the Adam family", low=0, high=0.999)
-    schedule: str = param(
-        "cosine", "course of the learning rate", options=("constant", "cosine", "linear", "exponential", "step")
-    )
+    schedule: str = param("cosine", "course of the learning rate", options=SCHEDULES)
     warmup: float = param(0.05, "share of the training in which the learning rate rises from zero", low=0, high=0.5)
     weight_decay: float = param(1e-4, "decoupled decay of kernels and embeddings, times the learning rate", low=0, high=10)
     clip_norm: float | None = param(1.0, "largest norm of the gradient of all weights; None: no limit", low=1e-3)

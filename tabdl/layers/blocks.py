@@ -7,20 +7,6 @@ from typing import Any
 import keras
 from keras import ops
 
-ACTIVATIONS = ("relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid", "softplus", "linear", "maxout")
-INITIALIZERS = (
-    "glorot_uniform",
-    "glorot_normal",
-    "he_uniform",
-    "he_normal",
-    "lecun_uniform",
-    "lecun_normal",
-    "orthogonal",
-    "random_normal",
-    "random_uniform",
-    "zeros",
-)
-
 
 @keras.saving.register_keras_serializable("tabdl")
 class Dropout(keras.layers.Layer):

@@ -10,9 +10,6 @@ from keras import ops
 from tabdl.layers import links
 from tabdl.spec import Head
 
-CLASSIFICATION = ("cross_entropy", "focal", "hinge", "kl", "ordinal")
-REGRESSION = ("mse", "mae", "huber", "log_mse", "poisson")
-
 
 def _classes(y: Any, logits: Any, head: Head) -> Any:
     """Smoothed class probabilities (rows, [1,] classes) for y of shape (rows, [1,] 1)."""

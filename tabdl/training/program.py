@@ -20,7 +20,7 @@ from tabdl.spec import Head, Spec
 from tabdl.training.losses import make_loss
 from tabdl.training.optimizers import make_optimizer
 
-KEPT = 16  # programs in memory; the least recently used goes first
+KEPT = 32  # programs in memory; the least recently used goes first
 
 
 @dataclass(frozen=True)
