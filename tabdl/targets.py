@@ -94,7 +94,7 @@ class Ordinal(Classes):
     def decode(self, outputs: np.ndarray) -> np.ndarray:
         """P(y > class k) (rows, classes - 1) -> class probabilities (rows, classes)."""
         edge = np.ones((len(outputs), 1), outputs.dtype)
-        return -np.diff(np.hstack([edge, outputs, 0 * edge]), axis=1)
+        return np.maximum(-np.diff(np.hstack([edge, outputs, 0 * edge]), axis=1), 0)  # rounding of 1e-40 aside
 
 
 class Labels(Target):

@@ -45,10 +45,10 @@ def by_hand(start, steps, decay=0.0):
     for rows, keep, rate in steps:
         rows, share = np.array(rows), np.array(keep) * W[rows]
         error = X[rows] @ kernel + bias - Y[rows]
-        losses.append((share[:, None] * error**2).mean())
-        slope = 2 * share[:, None] * error / len(rows)
+        losses.append((share[:, None] * error**2).sum())
+        slope = 2 * share[:, None] * error / np.sum(keep)
         kernel, bias = kernel * (1 - rate * decay) - rate * X[rows].T @ slope, bias - rate * slope.sum(0)
-    return kernel, bias, np.mean(losses)
+    return kernel, bias, np.sum(losses) / sum(np.sum(keep) for _, keep, _ in steps)
 
 
 STEPS = [([0, 1, 2, 3], [1, 1, 1, 1], 0.1), ([4, 5, 6, 7], [1, 1, 0, 0], 0.05), ([8, 9, 10, 0], [1, 1, 1, 0], 0.2)]

@@ -162,7 +162,7 @@ def test_a_column_of_100_000_categories():
     column = model.schema_["code"]
     assert column.kind == "category"
     assert len(column.values) == 10_000
-    assert max(model.encoder_.spec.categories) == 10_002
+    assert max(model.encoder_.spec.categories) == 10_240  # with room for other folds
     assert np.isfinite(model.predict_proba(table[:100])).all()
 
 

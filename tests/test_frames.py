@@ -60,7 +60,7 @@ def test_canonical_dtypes():
         (pd.array([True, None], dtype="bool[pyarrow]"), [True, None]),
         (pd.array(["a", None], dtype="string[pyarrow]"), ["a", None]),
         (pd.array(["a", None], dtype="string[python]"), ["a", None]),
-        (pd.array(["a", None], dtype="str"), ["a", None]),
+        (pd.Series(["a", None]).astype("str" if pd.__version__ >= "3" else "string").array, ["a", None]),
         (pd.Categorical(["a", None]), ["a", None]),
         (pd.arrays.SparseArray([0.0, 2.0]), [0.0, 2.0]),
         (np.array(["a", np.nan], dtype=object), ["a", None]),

@@ -240,7 +240,7 @@ class Estimator(Parameters, BaseEstimator):
             return score(truth, self.target_.decode(forward(arrays).astype(np.float64)), weight, **extra)
 
         told = {"truth": truth} if weight is None else {"truth": truth, "weight": weight}
-        return Validation(name, name in metrics.LARGER_IS_BETTER, arrays | told, judge)
+        return Validation(name, name in metrics.LARGER_IS_BETTER, judge, arrays | told)
 
     def _row_weights(self, rows: Rows) -> np.ndarray | None:
         return rows.weight

@@ -41,12 +41,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Validation:
-    """`score(predict)` of held-out rows, and its direction; `name` goes into the history as val_<name>."""
+    """`score(predict)` of held-out rows, and its direction; `name` goes into the history as val_<name>.
+
+    arrays: all that the score depends on, so that a checkpoint knows its validation rows again.
+    """
 
     name: str
     larger_is_better: bool
-    arrays: dict[str, np.ndarray]
     score: Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Training:
