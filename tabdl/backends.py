@@ -271,7 +271,7 @@ def _torch_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., floa
             for variable in decaying:
                 variable.assign(variable.value * (1 - rate * decay))
             optimizer.apply(gradients, trainable)
-        return float(value)
+        return float(value.detach())
 
     def call(data: Any, order: Any, keep: Any, rates: Any, decay: float) -> float:
         device = data["target"].device
