@@ -18,10 +18,10 @@ from tabdl.layers import links
 from tabdl.spec import Head
 
 Arrays = dict[str, Any]
-DECAYED = ("kernel", "recurrent_kernel", "embeddings", "table")  # first part of the names of weights that decay
 CHUNK_ROWS = 8_192  # rows in one compiled prediction
 SMALL = 32  # fewer rows are filled up: a row's prediction must not depend on how many come with it
 PADDED = (SMALL, 256, CHUNK_ROWS)  # compiled batch sizes where a compiled function has one shape
+SHARED = ("target", "weight")  # the same for all copies of a network, whatever table they learn from
 
 
 def name() -> str:
@@ -56,37 +56,43 @@ def _count_devices(kind: str) -> int:
         return 0
 
 
-def decays(model: Any) -> list[bool]:
-    """Which trainable weights decay: kernels and embedding tables, no biases, norms or scales."""
-    return [v.name.split("_")[0] in DECAYED or v.name in DECAYED for v in model.trainable_variables]
+def compile_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any, np.ndarray]]:
+    """Function (state, data, order, keep, rates, fades, knobs) -> (state, mean loss of each copy).
 
-
-def compile_training(model: Any, optimizer: Any, loss: Callable[[Any, Any], Any]) -> Callable[..., float]:
-    """Function (data, order, keep, rates, decay) -> mean loss that updates model and optimizer in place.
-
-    data: device arrays by name, with "target" (rows, columns) and "weight" (rows,). order int32 (steps, batch): row
-    numbers. keep (steps, batch): 0 for rows that only fill a batch. rates (steps,): learning rates. decay: a number.
+    step: `training.step.Step`, what one update does. folds: which table each copy of the network learns from.
+    state: (flat (copies, weights), slots of the optimizer, other variables (copies, ...)), on the device.
+    data: device arrays by name; inputs (tables, rows, columns), "target" (rows, columns), "weight" (rows,).
+    order int32 (steps, copies, batch): row numbers. keep, like order: 0 for rows that only fill a batch.
+    rates, fades (steps,): learning rate, and factor of dropout and decay. knobs: see `training.step.KNOBS`.
     """
-    return _backend("training")(model, optimizer, loss)
+    return _backend("training")(step, folds)
 
 
-def compile_forward(model: Any, head: Head) -> Callable[[list[Any], Arrays], np.ndarray]:
-    """Function (values, arrays) -> predictions (rows, head.outputs); values as `forward_values` orders them."""
-    run, padded = _backend("forward")(model, head)
+def compile_forward(model: Any, head: Head, copies: int = 1) -> Callable[[list[list[Any]], list[Arrays]], np.ndarray]:
+    """Function (values of each copy, arrays) -> mean predictions (rows, head.outputs); values as `forward_values` orders them.
 
-    def forward(values: list[Any], arrays: Arrays) -> np.ndarray:
-        rows = len(next(iter(arrays.values())))
+    arrays: one dict for all copies, or one a copy.
+    """
+    run, padded = _backend("forward")(model, head, copies)
+
+    def forward(values: list[list[Any]], arrays: list[Arrays]) -> np.ndarray:
+        rows = len(next(iter(arrays[0].values())))
         parts = []
         for start in range(0, rows, CHUNK_ROWS):
-            part = {k: v[start : start + CHUNK_ROWS] for k, v in arrays.items()} if rows > CHUNK_ROWS else arrays
             size = min(rows - start, CHUNK_ROWS)
             full = next(n for n in PADDED if n >= size) if padded else max(size, SMALL)
-            if full > size:
-                part = {k: np.concatenate([v, np.zeros((full - size, *v.shape[1:]), v.dtype)]) for k, v in part.items()}
-            parts.append(run(values, part)[:size])
+            parts.append(run(values, [_cut(a, start, size, full) for a in arrays])[:size])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return forward
+
+
+def _cut(arrays: Arrays, start: int, size: int, full: int) -> Arrays:
+    """`size` rows from `start` on, filled up with zeros to `full`."""
+    part = {k: v[start : start + size] for k, v in arrays.items()}
+    if full == size:
+        return part
+    return {k: np.concatenate([v, np.zeros((full - size, *v.shape[1:]), v.dtype)]) for k, v in part.items()}
 
 
 def forward_values(model: Any) -> list[Any]:
@@ -101,11 +107,22 @@ def copy_array(value: Any) -> Any:
     return keras.ops.copy(value)
 
 
-def to_device(arrays: dict[str, np.ndarray]) -> Arrays:
-    """Arrays as tensors of the backend."""
+def to_device(arrays: Any) -> Any:
+    """Arrays, in a dict, list or tuple, as tensors of the backend."""
     import keras
 
-    return {k: keras.ops.convert_to_tensor(v) for k, v in arrays.items()}
+    if isinstance(arrays, dict):
+        return {k: to_device(v) for k, v in arrays.items()}
+    if isinstance(arrays, (list, tuple)):
+        return type(arrays)(map(to_device, arrays))
+    return keras.ops.convert_to_tensor(arrays)
+
+
+def to_host(arrays: Any) -> Any:
+    """Tensors, in a list or tuple, as NumPy arrays of their own."""
+    import keras
+
+    return type(arrays)(map(to_host, arrays)) if isinstance(arrays, (list, tuple)) else np.array(keras.ops.convert_to_numpy(arrays))
 
 
 def _backend(job: str) -> Any:
@@ -124,166 +141,180 @@ def _backend(job: str) -> Any:
     return makers[name(), job]
 
 
-def _split(data: Arrays) -> tuple[Arrays, Any, Any]:
-    return {k: v for k, v in data.items() if k not in ("target", "weight")}, data["target"], data["weight"]
+def _batch(data: Arrays, gather: Callable[[Any], Any], choose: Callable[[Any], Any]) -> Arrays:
+    """Rows of one step: `choose` picks a copy's table among those of an input, `gather` its rows."""
+    return {k: gather(v if k in SHARED else choose(v)) for k, v in data.items()}
 
 
-def _tensorflow_step(model: Any, optimizer: Any, loss: Any) -> Callable[..., Any]:
-    """One update of all weights, to be traced."""
+def _restack(new: list[list[Any]], old: list[list[Any]], stacked: list[Any], stack: Callable[[list[Any]], Any]) -> list[Any]:
+    """Variables of all copies (copies, ...); what no copy has changed stays the array it was."""
+    columns = zip(zip(*new, strict=True), zip(*old, strict=True), stacked, strict=True)
+    return [whole if all(a is b for a, b in zip(n, o, strict=True)) else stack(list(n)) for n, o, whole in columns]
+
+
+def _tensorflow_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any, np.ndarray]]:
     import tensorflow as tf
 
-    trainable = model.trainable_variables
-    decaying = [v for v, decayed in zip(trainable, decays(model), strict=True) if decayed]
+    copies = len(folds)
 
-    def step(data: Any, rows: Any, keep: Any, rate: Any, decay: Any) -> Any:
-        batch, y, w = _split({k: tf.gather(v, rows) for k, v in data.items()})
+    def update(state: Any, data: Any, order: Any, keep: Any, rate: Any, fade: Any, knobs: Any) -> Any:
+        flat, slots, fixed = state
+        each = [[tf.gather(v, c) if copies > 1 else v[0] for v in fixed] for c in range(copies)]
         with tf.GradientTape() as tape:
-            value = tf.reduce_sum(loss(y, model(batch, training=True)) * w * keep) / tf.maximum(tf.reduce_sum(keep), 1.0)
-            objective = tf.add_n([value, *model.losses])
-        gradients = tape.gradient(objective, [v.value for v in trainable])
-        optimizer.learning_rate.assign(rate)
-        for variable in decaying:
-            variable.assign(variable * (1 - rate * decay))
-        optimizer.apply(gradients, trainable)
-        return value
+            tape.watch(flat)
+            own = tf.unstack(flat, num=copies)
+            done = []
+            for c in range(copies):
+                batch = _batch(data, lambda v, c=c: tf.gather(v, order[c]), lambda v, c=c: v[folds[c]])
+                done.append(step.objective(own[c], each[c], batch, keep[c], fade))
+            objective = tf.add_n([d[0] for d in done])
+        gradient = tape.gradient(objective, flat)
+        fixed = _restack([d[2] for d in done], each, fixed, tf.stack)
+        flat, slots = step.update(flat, slots, gradient, rate, fade, knobs)
+        return (flat, slots, fixed), tf.stack([d[1] for d in done])
 
-    return step
+    @tf.function(autograph=False)
+    def run(state: Any, data: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> Any:
+        tables = {k: v if k in SHARED else tf.unstack(v, num=max(folds) + 1) for k, v in data.items()}
 
+        def body(i: Any, state: Any, total: Any) -> Any:
+            state, values = update(state, tables, order[i], keep[i], rates[i], fades[i], knobs)
+            return i + 1, state, total + values * tf.reduce_sum(keep[i], axis=1)
 
-def _tensorflow_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., float]:
-    import tensorflow as tf
+        start = (0, state, tf.zeros(copies))
+        _, state, total = tf.while_loop(lambda i, *_: i < tf.shape(order)[0], body, start, parallel_iterations=1)
+        return state, total / tf.maximum(tf.reduce_sum(keep, axis=(0, 2)), 1.0)
 
-    step = _tensorflow_step(model, optimizer, loss)
-    inputs = {k: tf.TensorSpec(v.shape, v.dtype) for k, v in model.input.items()}
-    signature = [
-        inputs | {"target": tf.TensorSpec((None, None)), "weight": tf.TensorSpec((None,))},
-        tf.TensorSpec((None, None), tf.int32),
-        tf.TensorSpec((None, None)),
-        tf.TensorSpec((None,)),
-        tf.TensorSpec(()),
-    ]
+    spec = tf.TensorSpec
+    inputs = {k: spec((max(folds) + 1, *v.shape), v.dtype) for k, v in step.model.input.items() if k not in SHARED}
+    compiled = run.get_concrete_function(  # never traced again, so that TensorFlow has nothing to warn about
+        tf.nest.map_structure(lambda v: spec(v.shape, v.dtype), step.initial_state(copies)),
+        inputs | {"target": spec((None, None)), "weight": spec((None,))},
+        spec((None, copies, None), tf.int32),
+        spec((None, copies, None)),
+        spec((None,)),
+        spec((None,)),
+        spec((len(step.knobs),)),
+    )
 
-    @tf.function(input_signature=signature, autograph=False)
-    def run(data: Any, order: Any, keep: Any, rates: Any, decay: Any) -> Any:
-        def body(i: Any, total: Any) -> Any:
-            return i + 1, total + step(data, order[i], keep[i], rates[i], decay) * tf.reduce_sum(keep[i])
-
-        steps = tf.shape(order)[0]
-        _, total = tf.while_loop(lambda i, _: i < steps, body, (0, 0.0), parallel_iterations=1)
-        return total / tf.maximum(tf.reduce_sum(keep), 1.0)
-
-    compiled = run.get_concrete_function()  # never traced again, so that TensorFlow has nothing to warn about
-
-    def call(data: Any, order: Any, keep: Any, rates: Any, decay: float) -> float:
-        arguments = (tf.convert_to_tensor(v) for v in (order, keep, rates, np.float32(decay)))
-        return float(compiled(data, *arguments))
+    def call(state: Any, data: Any, *plan: Any) -> tuple[Any, np.ndarray]:
+        state, losses = compiled(state, data, *map(tf.convert_to_tensor, plan))
+        return state, losses.numpy()
 
     return call
 
 
-def _tensorflow_forward(model: Any, head: Head) -> tuple[Any, bool]:
+def _tensorflow_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
     import tensorflow as tf
 
     split, kinds = len(model.trainable_variables), list(model.input)
     variables = [*model.trainable_variables, *model.non_trainable_variables]
-    symbols = [*variables, *model.input.values()]
 
-    @tf.function(input_signature=[tf.TensorSpec(s.shape, s.dtype) for s in symbols], autograph=False)
-    def run(*flat: Any) -> Any:
-        values, arrays = flat[: len(variables)], dict(zip(kinds, flat[len(variables) :], strict=True))
-        logits, _ = model.stateless_call(values[:split], values[split:], arrays, training=False)
-        return links.predictions(logits, head)
+    @cache
+    def compiled(tables: int) -> Any:
+        symbols = [*variables * copies, *list(model.input.values()) * tables]
 
-    compiled = run.get_concrete_function()
+        @tf.function(input_signature=[tf.TensorSpec(s.shape, s.dtype) for s in symbols], autograph=False)
+        def run(*flat: Any) -> Any:
+            outputs = []
+            for c in range(copies):
+                values = flat[c * len(variables) : (c + 1) * len(variables)]
+                at = len(variables) * copies + len(kinds) * (c % tables)
+                arrays = dict(zip(kinds, flat[at : at + len(kinds)], strict=True))
+                logits, _ = model.stateless_call(values[:split], values[split:], arrays, training=False)
+                outputs.append(links.predictions(logits, head))
+            return outputs[0] if copies == 1 else tf.add_n(outputs) / copies
+
+        return run.get_concrete_function()
 
     def call(values: Any, arrays: Any) -> np.ndarray:
-        return compiled(*values, *(tf.convert_to_tensor(arrays[kind]) for kind in kinds)).numpy()
+        flat = [v for own in values for v in own]
+        return compiled(len(arrays))(*flat, *(tf.convert_to_tensor(a[kind]) for a in arrays for kind in kinds)).numpy()
 
+    compiled(1)
     return call, False
 
 
-def _jax_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., float]:
+def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any, np.ndarray]]:
     import jax
     import jax.numpy as jnp
 
-    decayed = decays(model)
-    groups = (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
-    rate_place = next(i for i, v in enumerate(optimizer.variables) if v is optimizer.learning_rate)
+    copies, chosen = len(folds), np.array(folds)
 
-    def objective(trainable: Any, fixed: Any, batch: Any, y: Any, w: Any, keep: Any) -> Any:
-        logits, fixed, penalties = model.stateless_call(trainable, fixed, batch, training=True, return_losses=True)
-        value = jnp.sum(loss(y, logits) * w * keep) / jnp.maximum(keep.sum(), 1.0)
-        return value + sum(penalties), (value, fixed)
-
-    def step(data: Any, decay: Any, state: Any, now: Any) -> Any:
-        trainable, fixed, slots = state
-        rows, keep, rate = now
-        batch, y, w = _split({k: v[rows] for k, v in data.items()})
-        (_, (value, fixed)), gradients = jax.value_and_grad(objective, has_aux=True)(trainable, fixed, batch, y, w, keep)
-        slots = [rate if i == rate_place else s for i, s in enumerate(slots)]
-        trainable = [v * (1 - rate * decay) if d else v for v, d in zip(trainable, decayed, strict=True)]
-        trainable, slots = optimizer.stateless_apply(slots, gradients, trainable)
-        return (trainable, fixed, list(slots)), value
+    def total(flat: Any, fixed: Any, batch: Any, keep: Any, fade: Any) -> Any:
+        if copies == 1:  # spares the batched matrix products
+            first = jax.tree.map(lambda v: v[0], (flat, fixed, batch, keep))
+            objective, value, fixed = jax.tree.map(lambda v: v[None], step.objective(*first, fade))
+        else:
+            objective, value, fixed = jax.vmap(step.objective, (0, 0, 0, 0, None))(flat, fixed, batch, keep, fade)
+        return objective.sum(), (value, fixed)
 
     @jax.jit
-    def run(state: Any, data: Any, order: Any, keep: Any, rates: Any, decay: Any) -> Any:
-        return jax.lax.scan(lambda s, now: step(data, decay, s, now), state, (order, keep, rates))
+    def run(state: Any, data: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> Any:
+        def body(state: Any, now: Any) -> Any:
+            (flat, slots, fixed), (rows, kept, rate, fade) = state, now
+            batch = {k: v[rows] if k in SHARED else v[chosen[:, None], rows] for k, v in data.items()}
+            (_, (values, fixed)), gradient = jax.value_and_grad(total, has_aux=True)(flat, fixed, batch, kept, fade)
+            flat, slots = step.update(flat, slots, gradient, rate, fade, knobs)
+            return (flat, slots, fixed), values * kept.sum(axis=1)
 
-    def call(data: Any, order: Any, keep: Any, rates: Any, decay: float) -> float:
-        state = tuple([v.value for v in group] for group in groups)
-        state, values = run(state, data, order, keep, rates, np.float32(decay))
-        for group, new in zip(groups, state, strict=True):
-            for variable, value in zip(group, new, strict=True):
-                variable.assign(value)
-        counted = keep.sum(axis=1)
-        return float((np.asarray(values) * counted).sum() / max(counted.sum(), 1.0))
+        state, values = jax.lax.scan(body, state, (order, keep, rates, fades))
+        return state, values.sum(axis=0) / jnp.maximum(keep.sum(axis=(0, 2)), 1.0)
+
+    def call(state: Any, data: Any, *plan: Any) -> tuple[Any, np.ndarray]:
+        state, losses = run(state, data, *plan)
+        return state, np.asarray(losses)
 
     return call
 
 
-def _jax_forward(model: Any, head: Head) -> tuple[Any, bool]:
+def _jax_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
     import jax
 
     split = len(model.trainable_variables)
 
     @jax.jit
     def run(values: Any, arrays: Any) -> Any:
-        logits, _ = model.stateless_call(values[:split], values[split:], arrays, training=False)
-        return links.predictions(logits, head)
+        outputs = []
+        for c, own in enumerate(values):
+            logits, _ = model.stateless_call(own[:split], own[split:], arrays[c % len(arrays)], training=False)
+            outputs.append(links.predictions(logits, head))
+        return outputs[0] if copies == 1 else sum(outputs) / copies
 
     return lambda values, arrays: np.asarray(run(values, arrays)), True
 
 
-def _torch_training(model: Any, optimizer: Any, loss: Any) -> Callable[..., float]:
+def _torch_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any, np.ndarray]]:
     import torch
 
-    trainable = model.trainable_variables
-    decaying = [v for v, decayed in zip(trainable, decays(model), strict=True) if decayed]
-
-    def step(data: Any, rows: Any, keep: Any, rate: float, decay: float) -> float:
-        batch, y, w = _split({k: v[rows] for k, v in data.items()})
-        value = (loss(y, model(batch, training=True)) * w * keep).sum() / keep.sum().clamp(min=1.0)
-        model.zero_grad()
-        (value + sum(model.losses)).backward()
-        gradients = [v.value.grad for v in trainable]
-        optimizer.learning_rate.assign(rate)
+    def update(state: Any, data: Any, rows: Any, keep: Any, rate: float, fade: float, knobs: Any) -> Any:
+        flat, slots, fixed = state
+        flat = flat.detach().requires_grad_()
+        each = [[v[c] for v in fixed] for c in range(len(folds))]
+        done = []
+        for c, fold in enumerate(folds):
+            batch = _batch(data, lambda v, c=c: v[rows[c]], lambda v, fold=fold: v[fold])
+            done.append(step.objective(flat[c], each[c], batch, keep[c], fade))
+        (gradient,) = torch.autograd.grad(sum(d[0] for d in done), flat)
         with torch.no_grad():
-            for variable in decaying:
-                variable.assign(variable.value * (1 - rate * decay))
-            optimizer.apply(gradients, trainable)
-        return float(value.detach())
+            fixed = _restack([d[2] for d in done], each, fixed, lambda new: torch.stack([v.detach() for v in new]))
+            flat, slots = step.update(flat.detach(), slots, gradient, rate, fade, knobs)
+        return (flat, slots, fixed), torch.stack([d[1].detach() for d in done])
 
-    def call(data: Any, order: Any, keep: Any, rates: Any, decay: float) -> float:
+    def call(state: Any, data: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> tuple[Any, np.ndarray]:
         device = data["target"].device
         rows = torch.as_tensor(order, dtype=torch.int64, device=device)
-        kept = torch.as_tensor(keep, device=device)
-        values = [step(data, r, k, float(rate), decay) for r, k, rate in zip(rows, kept, rates, strict=True)]
-        return float(np.average(values, weights=np.maximum(keep.sum(axis=1), 1e-9)))
+        kept, knobs = torch.as_tensor(keep, device=device), torch.as_tensor(knobs, device=device)
+        total = 0.0
+        for i, (rate, fade) in enumerate(zip(rates, fades, strict=True)):
+            state, values = update(state, data, rows[i], kept[i], float(rate), float(fade), knobs)
+            total = total + values * kept[i].sum(dim=1)
+        return state, (total / kept.sum(dim=(0, 2)).clamp(min=1.0)).cpu().numpy()
 
     return call
 
 
-def _torch_forward(model: Any, head: Head) -> tuple[Any, bool]:
+def _torch_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
     import keras
     import torch
 
@@ -291,7 +322,10 @@ def _torch_forward(model: Any, head: Head) -> tuple[Any, bool]:
 
     def run(values: Any, arrays: Any) -> Any:
         with torch.no_grad():
-            logits, _ = model.stateless_call(values[:split], values[split:], arrays, training=False)
-            return keras.ops.convert_to_numpy(links.predictions(logits, head))
+            outputs = []
+            for c, own in enumerate(values):
+                logits, _ = model.stateless_call(own[:split], own[split:], arrays[c % len(arrays)], training=False)
+                outputs.append(links.predictions(logits, head))
+            return keras.ops.convert_to_numpy(sum(outputs) / copies)
 
     return run, False

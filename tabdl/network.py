@@ -7,7 +7,7 @@ import random
 import re
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,11 +18,26 @@ from tabdl.spec import Head, Inputs, Spec
 class Network(Parameters):
     """Base of all networks. A subclass declares parameters and a `forward` method from `Inputs` to features."""
 
+    members: int = param(
+        1,
+        "copies of the network, trained side by side, each with its own initial weights, order of rows and best epoch; "
+        "their predictions are averaged",
+        low=1,
+        high=64,
+    )
+    one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
+
     def network_params(self) -> dict[str, Any]:
         """Values of the hyper-parameters that belong to the network, not to its training; 'auto' as resolved in `fit`."""
         sizes = getattr(self, "sizes_", {})
-        own = {name: getattr(self, name) for name in network_class(type(self)).fields}
+        cls = network_class(type(self))
+        own = {name: getattr(self, name) for name in cls.fields if name != "members" or cls.one_for_all_members}
         return own | {name: sizes[name] for name, value in own.items() if name in sizes and isinstance(value, str)}
+
+    @property
+    def copies(self) -> int:
+        """How many models are trained: `members`, unless the network has them in itself."""
+        return 1 if self.one_for_all_members else int(self.members)
 
     @classmethod
     def automatic(cls, rows: int, columns: int) -> dict[str, Any]:

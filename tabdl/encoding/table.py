@@ -55,11 +55,16 @@ class TableEncoder:
         """`frame` comes from `schema.read`. A row of weight 2 counts exactly as two rows; weights are positive."""
         return self.fit_codes(self.codes(frame), weight)
 
-    def fit_codes(self, codes: np.ndarray, weight: np.ndarray | None = None) -> TableEncoder:
-        """`fit` for codes that are there already. codes: (rows, used columns)."""
+    def fit_codes(self, codes: np.ndarray, weight: np.ndarray | None = None, like: TableEncoder | None = None) -> TableEncoder:
+        """`fit` for codes that are there already. codes: (rows, used columns).
+
+        like: an encoder of more rows, whose arrays have the shapes that these shall have.
+        """
         weight = even_weight(weight, len(codes))
         for part in (self._numbers, self._booleans, self._moments, self._categories):
             part.fit(codes, weight)
+        if like is not None:
+            self._numbers.gaps, self._moments.timed = like._numbers.gaps, like._moments.timed
         return self
 
     @property

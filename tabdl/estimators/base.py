@@ -1,4 +1,4 @@
-"""What every estimator does: check, encode, train, predict."""
+"""What every estimator does in `fit`: check, encode, train."""
 
 from __future__ import annotations
 
@@ -9,43 +9,22 @@ from typing import Any
 
 import numpy as np
 from numpy.random import RandomState
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
 from tabdl.encoding.table import TableEncoder
-from tabdl.errors import MissingDependency, ParameterError, SchemaError, TargetError
-from tabdl.estimators.html import estimator_html
-from tabdl.estimators.rows import Rows, category_order, derive, draw_seed, hold_out, make_rows
+from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.estimators.prediction import Live, Predictor, start_backend
+from tabdl.estimators.rows import Part, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows
 from tabdl.frames import read_frame
 from tabdl.inference import check_finite
 from tabdl.network import network_class
-from tabdl.params import Parameters, param
+from tabdl.params import param
 from tabdl.schema import Schema
 from tabdl.targets import Target
 from tabdl.training.optimizers import OPTIMIZERS
-from tabdl.training.schedules import SCHEDULES
+from tabdl.training.schedules import FADES, SCHEDULES
 
 
-class Live:
-    """What a fitted estimator keeps in memory only: compiled functions and weights on the device."""
-
-    def __init__(self) -> None:
-        self.ready: tuple[Any, Any] | None = None  # program, values: set in one step, whatever other threads do
-        self.model: Any = None
-
-
-def start_backend() -> None:
-    """Import Keras; a backend that is not installed is told in one sentence."""
-    try:
-        import keras  # noqa: F401  the import itself is what can fail
-    except ModuleNotFoundError as missing:
-        raise MissingDependency(
-            f"Keras is set to a backend whose package {missing.name!r} is not installed; pip install {missing.name}, "
-            "or set KERAS_BACKEND to tensorflow, jax or torch before the first fit"
-        ) from missing
-
-
-class Estimator(Parameters, BaseEstimator):
+class Estimator(Predictor):
     """Base of all estimators: `fit` on any table, `predict` in the units of y."""
 
     epochs: int | str = param(
@@ -58,14 +37,23 @@ class Estimator(Parameters, BaseEstimator):
         options=("auto", "full"),
     )
     learning_rate: float = param(3e-3, "peak learning rate", low=1e-6, high=10, log=True)
-    optimizer: str = param("adam", "kind of update", options=OPTIMIZERS)
+    optimizer: str = param("adam", "kind of update", options=tuple(OPTIMIZERS))
     momentum: float = param(0.9, "momentum of SGD and RMSprop, first moment of the Adam family", low=0, high=0.999)
+    second_moment: float = param(0.99, "second moment of the Adam family, of RMSprop and of Lion", low=0, high=0.9999)
     schedule: str = param("cosine", "course of the learning rate", options=SCHEDULES)
     warmup: float = param(0.05, "share of the training in which the learning rate rises from zero", low=0, high=0.5)
+    fade: str = param("none", "course of dropout and weight decay; 'flat_cosine' falls to zero in the second half", options=FADES)
     weight_decay: float = param(1e-4, "decoupled decay of kernels and embeddings, times the learning rate", low=0, high=10)
     clip_norm: float | None = param(1.0, "largest norm of the gradient of all weights; None: no limit", low=1e-3)
     validation_fraction: float = param(
         0.15, "share of the rows held out when no X_val is given; none when 0, or when that is less than 5 rows", low=0, high=0.5
+    )
+    bagging: int = param(
+        1,
+        "folds of the rows: models learn from all folds but one, with an encoder of their own, and that one picks their best "
+        "epoch; their predictions are averaged, and `out_of_fold_` has each row's by those that have not seen it",
+        low=1,
+        high=64,
     )
     patience: int = param(16, "epochs without a better validation score before training stops", low=1)
     time_limit: float | None = param(None, "seconds of training; the schedule is shortened to fit", low=0)
@@ -145,7 +133,9 @@ class Estimator(Parameters, BaseEstimator):
             check_finite(name, cells)  # before rows are held out: the message numbers rows as the user does
         warm = self.warm_start and hasattr(self, "weights_")
         target = self.target_ if warm else self._make_target(rows)
-        if held is None and self.validation_fraction > 0:
+        if self.bagging > 1 and (held is not None or warm):
+            raise ParameterError(f"bagging={self.bagging} holds out folds of X itself; leave out X_val, y_val and warm_start")
+        if held is None and self.validation_fraction > 0 and self.bagging == 1:
             index, rest = hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y))
             rows, held = rows.take(index), rows.take(rest) if len(rest) else None
         if not warm:
@@ -193,7 +183,7 @@ class Estimator(Parameters, BaseEstimator):
     def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None) -> None:
         if not isinstance(schema, Schema):
             schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
-        for name in ("feature_names_in_", "partial_steps_", "weights_"):
+        for name in ("feature_names_in_", "partial_steps_", "weights_", "out_of_fold_"):
             if hasattr(self, name):
                 delattr(self, name)
         self.schema_ = schema
@@ -210,28 +200,68 @@ class Estimator(Parameters, BaseEstimator):
 
     def _train(self, rows: Rows, held: Rows | None, seed: int, *, partial: bool = False) -> None:
         start_backend()
-        from tabdl.training.fitting import fit_network
+        from tabdl.training.fitting import Source, fit_network
 
         start = getattr(self, "weights_", None)
         weight = self._row_weights(rows)
-        arrays = self.encoder_.encode(rows.frame, owner=type(self).__name__)
-        arrays["target"] = self.target_.encode(rows.y)
-        arrays["weight"] = np.ones(len(rows.y)) if weight is None else weight / weight.mean()
+        target = {"target": self.target_.encode(rows.y)}
+        target["weight"] = np.ones(len(rows.y)) if weight is None else weight / weight.mean()
+        if self.bagging > 1 and not partial:
+            parts = self._fold_parts(rows, make_folds(rows.y, self.bagging, seed, self._stratify(rows.y)))
+        else:
+            parts = [self._part(self.encoder_, rows, None, held, None)]
+        self.encoders_ = [part.encoder for part in parts]
+        count = self.copies * len(parts)
+        seeds = [seed] if count == 1 else [derive(seed, f"copy {i}") for i in range(count)]
+        sources = [Source(part.arrays, part.rows, self._validation(part)) for part in parts]
         with self._on_device():
-            fitted = fit_network(self, arrays, self._validation(held), seed, start=start, partial=partial)
-        self.weights_, self.history_, self.best_epoch_ = fitted.weights, fitted.history, fitted.best_epoch
+            fitted = fit_network(self, sources, target, seeds, start=start, partial=partial)
+        self.weights_, self.history_ = fitted.weights, fitted.history
+        self.best_epoch_ = round(float(np.mean(fitted.best_epochs)))
         self._live = Live()
         self._live.ready = fitted.program, fitted.values
+        self._judge_held_out(parts)
 
-    def _validation(self, held: Rows | None) -> Any:
+    def _part(self, encoder: TableEncoder, rows: Rows, index: np.ndarray | None, held: Rows | None, rest: Any) -> Part:
+        owner = type(self).__name__
+        held_arrays = {} if held is None else encoder.encode(held.frame, owner=owner)
+        return Part(encoder, encoder.encode(rows.frame, owner=owner), index, held, held_arrays, rest)
+
+    def _fold_parts(self, rows: Rows, folds: list[tuple[np.ndarray, np.ndarray]]) -> list[Part]:
+        codes = self.encoder_.codes(self.schema_.read(rows.frame, owner=type(self).__name__))
+        parts = []
+        for index, rest in folds:
+            weight = None if rows.weight is None else rows.weight[index]
+            encoder = TableEncoder(self.schema_).fit_codes(codes[index], weight, like=self.encoder_)
+            parts.append(self._part(encoder, rows, index, rows.take(rest), rest))
+        return parts
+
+    def _judge_held_out(self, parts: list[Part]) -> None:
+        """Predict the held-out rows, by the copies that have not seen them, for what is learned from such predictions."""
+        if parts[0].held is None:
+            return
+        program, values = self._warm_up()
+        found = []
+        for p, part in enumerate(parts):
+            own = values[p * self.copies : (p + 1) * self.copies]
+            with self._on_device():
+                found.append(self.target_.decode(program.forward(own, [part.held_arrays]).astype(np.float64)))
+        weights = [self._row_weights(part.held) for part in parts]
+        weight = None if weights[0] is None else np.concatenate(weights)
+        self._learn_from_held_out(np.concatenate([part.held.y for part in parts]), np.concatenate(found), weight)
+        if len(parts) > 1:
+            order = np.argsort(np.concatenate([part.held_rows for part in parts]))
+            self.out_of_fold_ = np.concatenate(found)[order]
+
+    def _validation(self, part: Part) -> Any:
         """What training needs to score held-out rows: metric, direction, function of a predict function."""
+        held, arrays = part.held, part.held_arrays
         if held is None:
             return None
         from tabdl.training import metrics
         from tabdl.training.train import Validation
 
         name = self._metric()
-        arrays = self.encoder_.encode(held.frame, owner=type(self).__name__)
         self.target_.encode(held.y)  # refuses what training rows may not hold either
         truth, weight, score = self._truth(held.y), self._row_weights(held), metrics.METRICS[name]
         extra = {"levels": self.target_.head.levels} if name == "pinball" and self.target_.head.levels else {}
@@ -262,92 +292,5 @@ class Estimator(Parameters, BaseEstimator):
     def _stratify(self, y: np.ndarray) -> bool:
         return False
 
-    # ---- predict ---------------------------------------------------------------------------------------------------
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "weights_"):
-            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet; call `fit` with rows and targets first")
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "weights_")
-
-    def _outputs(self, X: Any) -> np.ndarray:
-        """Table -> decoded outputs: probabilities, or numbers in the units of y, float64."""
-        self._check_fitted()
-        return self._predict_arrays(self.encoder_.encode(X, owner=type(self).__name__))
-
-    def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
-        """Encoder codes (rows, used columns) -> decoded outputs."""
-        return self._predict_arrays(self.encoder_.expand(codes))
-
-    def _predict_arrays(self, arrays: dict[str, np.ndarray]) -> np.ndarray:
-        program, values = self._warm_up()
-        with self._on_device():
-            return self.target_.decode(program.forward(values, arrays).astype(np.float64))
-
-    def _warm_up(self) -> tuple[Any, Any]:
-        """(program, values): compiled functions of this network and its weights on the device; made once after loading."""
-        if self._live.ready is not None:
-            return self._live.ready
-        start_backend()
-        from tabdl.training.program import get_program
-
-        with self._on_device():
-            program, _ = get_program(self, self.encoder_.spec, self.target_.head)
-            self._live.ready = ready = program, program.values(self.weights_)
-        return ready
-
-    def _on_device(self) -> Any:
-        if self.device is None:
-            return contextlib.nullcontext()
-        from tabdl import backends
-
-        return backends.device_scope(self.device)
-
-    # ---- what a fitted estimator shows -----------------------------------------------------------------------------
-
-    @property
-    def model_(self) -> Any:
-        """The fitted `keras.Model`, from encoded arrays to logits; a copy to look at."""
-        self._check_fitted()
-        if self._live.model is None:
-            from tabdl.network import set_weights
-            from tabdl.training.program import get_program
-
-            program, network = get_program(self, self.encoder_.spec, self.target_.head)
-            self._live.model = program.fresh_model(network, 0)
-            set_weights(self._live.model, self.weights_)
-        return self._live.model
-
-    def summary(self) -> None:
-        """Print the layers of the fitted network."""
-        self.model_.summary()
-
-    def plot_history(self, path: Any = None) -> Any:
-        """Learning curve as a matplotlib Figure; saved when `path` is given."""
-        from tabdl.training.history import plot_history
-
-        self._check_fitted()
-        return plot_history(self.history_, self.best_epoch_, type(self).__name__, path)
-
-    def _html_repr(self) -> str:
-        return estimator_html(self, super()._html_repr())
-
-    def __getstate__(self) -> dict[str, Any]:
-        own: Any = super().__getstate__()
-        state = dict(own)
-        state.pop("_live", None)
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._live = Live()
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        tags.target_tags.required = True
-        tags.non_deterministic = False
-        return tags
+    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> None:
+        """What a kind of task learns from predictions of rows that the model has not seen; nothing by default."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, TargetError
 from tabdl.frames import Frame
 
@@ -25,6 +26,22 @@ class Rows:
 
     def take(self, index: np.ndarray) -> Rows:
         return Rows(self.frame.take(index), self.y[index], None if self.weight is None else self.weight[index], self.order)
+
+
+@dataclass
+class Part:
+    """What some copies of the network learn from, and the rows that judge them.
+
+    arrays: encoded inputs of all rows; rows: numbers of those to learn from, None for all. held_rows: numbers of the rows in
+    `held`, where these are a fold.
+    """
+
+    encoder: TableEncoder
+    arrays: dict[str, np.ndarray]
+    rows: np.ndarray | None
+    held: Rows | None
+    held_arrays: dict[str, np.ndarray]
+    held_rows: np.ndarray | None
 
 
 def make_rows(frame: Frame, y: np.ndarray, sample_weight: Any, order: list | None) -> Rows:
@@ -86,6 +103,19 @@ def hold_out(y: np.ndarray, fraction: float, seed: int, stratify: bool) -> tuple
     for code in np.setdiff1d(codes, codes[~held]):
         held[codes == code] = False
     return everything[~held], everything[held]
+
+
+def make_folds(y: np.ndarray, folds: int, seed: int, stratify: bool) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Row numbers (training, held out), both ascending, of each fold; each row is held out once."""
+    rows = len(y)
+    if rows < 2 * folds:
+        raise ParameterError(f"bagging={folds} expects {2 * folds} rows or more, received {rows}; lower it")
+    rng = np.random.default_rng(derive(seed, "folds"))
+    codes = np.unique(y, return_inverse=True)[1] if stratify else np.zeros(rows, int)
+    place = np.empty(rows, int)
+    place[np.lexsort((rng.random(rows), codes))] = np.arange(rows) % folds
+    everything = np.arange(rows)
+    return [(everything[place != f], everything[place == f]) for f in range(folds)]
 
 
 def category_order(y: Any) -> list | None:

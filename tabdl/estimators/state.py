@@ -20,11 +20,13 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(JSON, arrays) of a fitted estimator; arrays are named "weights/..." or "encoder/..."."""
     estimator._check_fitted()
     encoder, arrays = estimator.encoder_.state()
+    folds = estimator.encoders_ if len(estimator.encoders_) > 1 else []
     state = {
         "params": {k: _plain(v) for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED},
         "encoder": encoder,
         "target": {"kind": type(estimator.target_).__name__, **estimator.target_.state()},
         "sizes": estimator.sizes_,
+        "folds": len(folds),
         "history": estimator.history_,
         "best_epoch": estimator.best_epoch_,
         "n_features_in": estimator.n_features_in_,
@@ -33,6 +35,8 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "contains_rows": False,
     }
     named = {f"encoder/{k}": v for k, v in arrays.items()} | {f"weights/{k}": v for k, v in estimator.weights_.items()}
+    for i, fold in enumerate(folds):
+        named |= {f"fold{i}/{k}": v for k, v in fold.state()[1].items()}
     return state, named
 
 
@@ -52,6 +56,8 @@ def unpack(
     estimator.check_params()
     estimator.encoder_ = TableEncoder.from_state(state["encoder"], _under("encoder/", arrays))
     estimator.schema_ = estimator.encoder_.schema
+    folds = [TableEncoder.from_state(state["encoder"], _under(f"fold{i}/", arrays)) for i in range(int(state["folds"]))]
+    estimator.encoders_ = folds or [estimator.encoder_]
     kind = dict(state["target"])
     estimator.target_ = Target.kinds[kind.pop("kind")].from_state(kind)
     estimator.sizes_ = {str(k): int(v) for k, v in state["sizes"].items()}

@@ -32,6 +32,7 @@ class TabM(TableNetwork):
     embedding_width: int = param(8, "size of a number's embedding", low=1, high=64)
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
     defaults = {"learning_rate": 6e-3}
+    one_for_all_members = True
 
     @classmethod
     def automatic(cls, rows: int, columns: int) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import numpy as np
 
 from tabdl import backends
 from tabdl.errors import ParameterError
-from tabdl.network import get_weights, set_weights, weight_paths
+from tabdl.network import set_weights, weight_paths
 from tabdl.training.checkpoint import Checkpoint, fingerprint
 from tabdl.training.initial import adapt
 from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
-from tabdl.training.program import Program, Updates, get_program
-from tabdl.training.train import Settings, Validation, train
+from tabdl.training.program import Program, get_program
+from tabdl.training.train import Copy, Settings, Validation, train
 
 Arrays = dict[str, np.ndarray]
 
@@ -26,9 +26,18 @@ class Fitted:
 
     weights: Arrays
     history: dict[str, list[float]]
-    best_epoch: int
+    best_epochs: list[int]
     program: Program
-    values: list[Any]
+    values: list[list[Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What some copies of the network learn from: a table of inputs, some of its rows, and a validation."""
+
+    arrays: Arrays
+    rows: np.ndarray | None
+    validation: Validation | None
 
 
 def _check_start(model: Any, start: Arrays) -> None:
@@ -61,52 +70,68 @@ def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settin
         seed=seed,
         time_limit=estimator.time_limit,
         verbose=int(estimator.verbose),
-        updates=Updates(estimator.optimizer, float(estimator.momentum), estimator.clip_norm),
+        optimizer=estimator.optimizer,
+        momentum=float(estimator.momentum),
+        second_moment=float(estimator.second_moment),
+        clip_norm=estimator.clip_norm,
+        fade=estimator.fade,
         title=type(estimator).__name__,
     )
 
 
-def _mark(
-    network: Any,
-    settings: Settings,
-    arrays: Arrays,
-    validation: Validation | None,
-    start: Arrays | None,
-) -> str:
+def _mark(network: Any, settings: Settings, arrays: Arrays, copies: list[Copy], start: Arrays | None) -> str:
     """Fingerprint of everything that decides a fit; how much it prints and how long it may take do not."""
     params = {k: v.__qualname__ if callable(v) else repr(v) for k, v in network.network_params().items()}
     fixed = replace(settings, verbose=0, time_limit=None, title="")
-    judged = {} if validation is None else {f"val/{k}": v for k, v in validation.arrays.items()}
     begun = {} if start is None else {f"start/{k}": v for k, v in start.items()}
-    scored = None if validation is None else validation.name
-    return fingerprint(arrays | judged | begun, json.dumps([params, repr(fixed), backends.name(), scored], sort_keys=True))
+    for i, copy in enumerate(copies):
+        judged = {} if copy.validation is None else copy.validation.arrays
+        begun |= {f"val {i}/{k}": v for k, v in judged.items()}
+        begun |= {} if copy.rows is None else {f"rows {i}": copy.rows}
+    scored = None if copies[0].validation is None else copies[0].validation.name
+    told = [params, repr(fixed), backends.name(), scored, [c.seed for c in copies]]
+    return fingerprint(arrays | begun, json.dumps(told, sort_keys=True))
+
+
+def _copies(
+    estimator: Any, program: Program, network: Any, sources: list[Source], target: Arrays, seeds: list[int], start: Arrays | None
+) -> list[Copy]:
+    """Models with their initial weights, `members` for each source."""
+    copies = []
+    weight = target["weight"]  # float64: rounding must not move a quantile
+    for i, seed in enumerate(seeds):
+        table = i // (len(seeds) // len(sources))
+        source = sources[table]
+        model = program.fresh_model(network, seed)
+        if start is not None:
+            own = start if len(seeds) == 1 else {k: v[i] for k, v in start.items()}
+            _check_start(model, own)
+            set_weights(model, own)
+        else:
+            pick = slice(None) if source.rows is None else source.rows
+            arrays = {k: v[pick] for k, v in (source.arrays | target).items()}
+            even = None if np.ptp(weight[pick]) == 0 else weight[pick]
+            adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers)
+        copies.append(Copy(model, seed, source.rows, table, source.validation))
+    return copies
 
 
 def fit_network(
-    estimator: Any,
-    arrays: Arrays,
-    validation: Validation | None,
-    seed: int,
-    *,
-    start: Arrays | None,
-    partial: bool,
+    estimator: Any, sources: list[Source], target: Arrays, seeds: list[int], *, start: Arrays | None, partial: bool
 ) -> Fitted:
-    """Build or find the network, train it from fresh weights or from `start`, and return the best weights."""
+    """Build or find the network, train a copy a seed from fresh weights or from `start`, and return the best weights.
+
+    target: "target" (rows, columns) and "weight" (rows,). seeds: one a copy, those of the first source first.
+    """
     program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
-    model = program.fresh_model(network, seed)
-    if start is None:
-        weight = arrays["weight"]  # float64: rounding must not move a quantile
-        even = None if np.ptp(weight) == 0 else weight
-        adapt(model, arrays, even, estimator.target_.head, estimator.encoder_.private_numbers)
-    else:
-        _check_start(model, start)
-        set_weights(model, start)
-    arrays = arrays | {"weight": arrays["weight"].astype(np.float32)}
-    settings = make_settings(estimator, len(arrays["target"]), seed, partial)
+    copies = _copies(estimator, program, network, sources, target, seeds, start)
+    arrays = {k: np.stack([s.arrays[k] for s in sources]) for k in sources[0].arrays}
+    arrays |= {"target": target["target"], "weight": target["weight"].astype(np.float32)}
+    rows = max(len(arrays["target"]) if s.rows is None else len(s.rows) for s in sources)
+    settings = make_settings(estimator, rows, seeds[0], partial)
     checkpoint = None
     if estimator.checkpoint is not None and not partial:
-        checkpoint = Checkpoint(estimator.checkpoint, _mark(network, settings, arrays, validation, start))
-    done = train(
-        program, model, arrays, settings, validation=validation, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint
-    )
-    return Fitted(get_weights(model), done.history, done.best_epoch, program, backends.forward_values(model))
+        checkpoint = Checkpoint(estimator.checkpoint, _mark(network, settings, arrays, copies, start))
+    done = train(program, copies, arrays, settings, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint)
+    weights = done.weights()
+    return Fitted(weights, done.history, done.best_epoch, program, program.values(weights, len(copies)))

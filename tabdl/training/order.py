@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,28 +12,45 @@ CHUNK = 128  # steps in one compiled call: the grain of time limits and batch ca
 
 @dataclass(frozen=True)
 class Plan:
-    """Rows spread evenly over the steps of an epoch; `chunks` equal calls of `steps` steps."""
+    """Rows spread evenly over the steps of an epoch; `chunks` equal calls of `steps` steps.
+
+    context: further rows a step shows after its own, never the same ones, for networks that compare rows.
+    """
 
     rows: int
     batch: int
     steps: int
     chunks: int
+    context: int = 0
 
     @classmethod
-    def of(cls, rows: int, batch_size: int) -> Plan:
+    def of(cls, rows: int, batch_size: int, context: int = 0) -> Plan:
         """At most `batch_size` rows a step, every row once an epoch."""
         steps = math.ceil(rows / min(batch_size, rows))
         chunks = math.ceil(steps / CHUNK)
         steps = math.ceil(steps / chunks)
-        return cls(rows, math.ceil(rows / (steps * chunks)), steps, chunks)
+        batch = math.ceil(rows / (steps * chunks))
+        return cls(rows, batch, steps, chunks, min(context, rows - batch))
+
+    def of_rows(self, rows: int) -> Plan:
+        """The same steps for a few rows less."""
+        return replace(self, rows=rows, context=min(self.context, rows - self.batch))
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Row numbers int32 (chunks, steps, batch) and 1/0 for rows that count / that only fill the last step."""
-        permuted = np.random.default_rng((seed, epoch)).permutation(self.rows).astype(np.int32)
-        shape = (self.chunks, self.steps, self.batch)
-        filled = np.resize(permuted, shape)
-        keep = (np.arange(filled.size) < self.rows).astype(np.float32).reshape(shape)
-        return filled, keep
+        """Row numbers int32 (chunks, steps, batch + context) and 1/0 for rows that count / only fill a step or are context."""
+        rng = np.random.default_rng((seed, epoch))
+        permuted = rng.permutation(self.rows).astype(np.int32)
+        count = self.chunks * self.steps
+        filled = np.resize(permuted, (count, self.batch))
+        keep = (np.arange(filled.size) < self.rows).astype(np.float32).reshape(filled.shape)
+        if self.context:
+            first = (np.arange(1, count + 1) * self.batch) % self.rows  # the row after a step's own
+            slack = rng.integers(0, self.rows - self.batch - self.context + 1, count)
+            place = (first + slack)[:, None] + np.arange(self.context)
+            filled = np.concatenate([filled, permuted[place % self.rows]], axis=1)
+            keep = np.concatenate([keep, np.zeros(place.shape, np.float32)], axis=1)
+        shape = (self.chunks, self.steps, self.batch + self.context)
+        return filled.reshape(shape), keep.reshape(shape)
 
 
 def automatic_batch_size(rows: int) -> int:

@@ -8,68 +8,72 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tabdl import backends
-from tabdl.network import Network, build, network_class, set_weights, weight_paths
+from tabdl.network import Network, build, network_class, weight_paths
 from tabdl.spec import Head, Spec
 from tabdl.training.losses import make_loss
-from tabdl.training.optimizers import make_optimizer
+from tabdl.training.step import Step
 
-KEPT = 32  # programs in memory; the least recently used goes first
-
-
-@dataclass(frozen=True)
-class Updates:
-    """What of the training is compiled into a step."""
-
-    optimizer: str = "adam"
-    momentum: float = 0.9
-    clip_norm: float | None = None
+KEPT = 32  # programs in memory, and compiled functions of one; the least recently used goes first
 
 
 class Program:
-    """Compiled training and prediction of one network; `lock` guards the variables that training changes."""
+    """Compiled training and prediction of one network, for one copy of it or several; holds no state of a fit."""
 
     def __init__(self, network: Network, spec: Spec, head: Head):
         self.network, self.spec, self.head = network, spec, head
         self.lock = threading.RLock()
         self.model = build(network, spec, head, seed=0)
-        self.forward = backends.compile_forward(self.model, head)
-        self._updates: dict[Updates, tuple[Any, Any]] = {}
+        self.paths = weight_paths(self.model)
+        known = dict(zip(map(id, self.model.weights), self.paths, strict=True))
+        variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
+        self.names = {known.get(id(v), f"seed {i}"): np.array(v.numpy()) for i, v in enumerate(variables)}  # -> value at start
+        self._compiled: OrderedDict[Any, Any] = OrderedDict()
 
-    def training(self, updates: Updates) -> tuple[Any, Any]:
-        """(optimizer, compiled training step) for a kind of update; made once."""
-        if updates not in self._updates:
-            while len(self._updates) >= KEPT:
-                self._updates.pop(next(iter(self._updates)))
-            optimizer = make_optimizer(updates.optimizer, updates.momentum, updates.clip_norm)
-            optimizer.build(self.model.trainable_variables)
-            step = backends.compile_training(self.model, optimizer, make_loss(self.head))
-            self._updates[updates] = optimizer, step
-            optimizer.initial = [np.array(v.numpy()) for v in optimizer.variables]
-        return self._updates[updates]
+    def training(self, optimizer: str, folds: tuple[int, ...]) -> tuple[Step, Callable[..., Any]]:
+        """(step, compiled training) for an optimiser and copies that learn from the tables `folds`; made once."""
+
+        def make() -> Any:
+            step = Step(self.model, optimizer, make_loss(self.head))
+            return step, backends.compile_training(step, folds)
+
+        return self._once((optimizer, folds), make)
+
+    def forward(self, values: list[list[Any]], arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
+        """Mean predictions (rows, outputs) of the copies whose weights are `values`, on one table or one table a copy."""
+        compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values)))
+        return compiled(values, arrays)
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self._compiled:
+            with self.lock:
+                if key not in self._compiled:
+                    while len(self._compiled) >= KEPT:
+                        self._compiled.popitem(last=False)
+                    self._compiled[key] = make()
+        return self._compiled[key]
 
     def fresh_model(self, network: Network, seed: int) -> Any:
         """A new model with its own initial weights."""
         return build(network, self.spec, self.head, seed)
 
-    def values(self, weights: dict[str, np.ndarray]) -> list[Any]:
-        """Weights by name -> device values for `forward`."""
-        with self.lock:
-            paths = weight_paths(self.model)
-            if set(paths) != set(weights):
-                odd = sorted(set(paths) ^ set(weights))
-                raise ValueError(f"expected weights named {paths}, received a different set; first difference: {odd[0]!r}")
-            for path, variable in zip(paths, self.model.weights, strict=True):
-                if tuple(variable.shape) != weights[path].shape:
-                    raise ValueError(f"weight {path!r}: expected shape {tuple(variable.shape)}, received {weights[path].shape}")
-            set_weights(self.model, weights)
-            return backends.forward_values(self.model)
+    def values(self, weights: dict[str, np.ndarray], copies: int = 1) -> list[list[Any]]:
+        """Weights by name, (copies, ...) where there are several -> device values of each copy for `forward`."""
+        variables = dict(zip(self.paths, self.model.weights, strict=True))
+        if set(self.paths) != set(weights):
+            odd = sorted(set(self.paths) ^ set(weights))
+            raise ValueError(f"expected weights named {self.paths}, received a different set; first difference: {odd[0]!r}")
+        for path, variable in variables.items():
+            expected = tuple(variable.shape) if copies == 1 else (copies, *variable.shape)
+            if expected != weights[path].shape:
+                raise ValueError(f"weight {path!r}: expected shape {expected}, received {weights[path].shape}")
+        own = [weights if copies == 1 else {k: v[c] for k, v in weights.items()} for c in range(copies)]
+        return [backends.to_device([one.get(n, start) for n, start in self.names.items()]) for one in own]
 
 
 _programs: OrderedDict[Any, Program] = OrderedDict()

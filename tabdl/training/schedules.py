@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-SCHEDULES = ("constant", "cosine", "linear", "exponential", "step")
+SCHEDULES = ("constant", "cosine", "linear", "exponential", "step", "coslog4")
+FADES = ("none", "flat_cosine")
 
 
 def factors(schedule: str, progress: np.ndarray, warmup: float) -> np.ndarray:
     """Factor of the peak rate at each step; the first `warmup` share of the training rises linearly."""
     after = np.clip((progress - warmup) / max(1 - warmup, 1e-9), 0, 1)
     shapes = {
+        "coslog4": 0.5 * (1 - np.cos(2 * np.pi * np.log2(1 + 15 * after))),  # four cycles, each twice as long (arXiv 2407.04491)
         "constant": np.ones_like(after),
         "cosine": 0.5 * (1 + np.cos(np.pi * after)),
         "linear": 1 - after,
@@ -19,3 +21,10 @@ def factors(schedule: str, progress: np.ndarray, warmup: float) -> np.ndarray:
     }
     rising = np.minimum(progress / warmup, 1) if warmup > 0 else 1.0
     return (shapes[schedule] * rising).astype(np.float32)
+
+
+def fades(fade: str, progress: np.ndarray) -> np.ndarray:
+    """Factor of dropout and weight decay at each step: "none" stays 1, "flat_cosine" falls to 0 in the second half."""
+    if fade == "none":
+        return np.ones_like(progress, dtype=np.float32)
+    return np.where(progress < 0.5, 1, 0.5 * (1 + np.cos(np.pi * (2 * progress - 1)))).astype(np.float32)

@@ -1,8 +1,7 @@
-"""One function that trains: any network, any target, any backend."""
+"""One function that trains: any network, any target, any backend, one copy of the network or several at once."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +12,14 @@ import numpy as np
 from tabdl import backends
 from tabdl.errors import ParameterError
 from tabdl.training.checkpoint import Checkpoint
+from tabdl.training.listeners import Listeners
 from tabdl.training.order import Plan
-from tabdl.training.program import Program, Updates
+from tabdl.training.program import Program
 from tabdl.training.progress import Progress
-from tabdl.training.schedules import factors
+from tabdl.training.schedules import factors, fades
 
 KEPT = ("epoch", "epochs", "progress", "rate_scale", "history", "best_epoch", "best_score", "stopped")  # in a checkpoint
+Score = Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,18 @@ class Settings:
     seed: int
     time_limit: float | None = None
     verbose: int = 0
-    updates: Updates = field(default_factory=Updates)
+    optimizer: str = "adam"
+    momentum: float = 0.9
+    second_moment: float = 0.99
+    clip_norm: float | None = None
+    fade: str = "none"
     title: str = "fit"
+
+    @property
+    def knobs(self) -> np.ndarray:
+        """What `training.step.KNOBS` names, float32."""
+        clip = np.inf if self.clip_norm is None else self.clip_norm
+        return np.array([self.weight_decay, clip, self.momentum, self.second_moment], np.float32)
 
 
 @dataclass(frozen=True)
@@ -48,86 +59,102 @@ class Validation:
 
     name: str
     larger_is_better: bool
-    score: Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
+    score: Score
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Copy:
+    """One copy of the network: where it starts, what it learns from, what judges it.
+
+    rows: numbers of its training rows, None for all. table: which of the input tables it learns from.
+    """
+
+    model: Any
+    seed: int
+    rows: np.ndarray | None = None
+    table: int = 0
+    validation: Validation | None = None
+
+
 class Training:
-    """State of one fit: where it stands, the best weights so far, the history."""
+    """State of one fit: where it stands, the best weights of each copy so far, the history."""
 
-    def __init__(self, program: Program, settings: Settings, validation: Validation | None, callbacks: list[Any]):
-        import keras
-
-        self.program, self.settings, self.validation = program, settings, validation
-        self.model = program.model
-        self.optimizer, self.step = program.training(settings.updates)
+    def __init__(self, program: Program, settings: Settings, copies: list[Copy], callbacks: list[Any]):
+        self.program, self.settings, self.copies = program, settings, copies
+        self.plans = [settings.plan if c.rows is None else settings.plan.of_rows(len(c.rows)) for c in copies]
+        self.step, self.run = program.training(settings.optimizer, tuple(c.table for c in copies))
         self.epoch, self.epochs, self.progress, self.rate_scale = 0, settings.epochs, 0.0, 1.0
         self.history: dict[str, list[float]] = {}
-        self.best: list[np.ndarray] | None = None
-        self.best_epoch, self.best_score = 0, np.inf
+        self.best: list[np.ndarray] = []  # flat (copies, weights), then the other variables (copies, ...)
+        self.best_epoch, self.best_score = [0] * len(copies), [np.inf] * len(copies)
         self.stopped = False
-        self.model.optimizer, self.model.stop_training = self.optimizer, False
-        told = {"epochs": settings.epochs, "steps": settings.plan.chunks * settings.plan.steps, "verbose": settings.verbose}
-        copies = [copy.deepcopy(c) for c in callbacks]
-        self.callbacks = keras.callbacks.CallbackList(copies, model=self.model, **told) if copies else None
-
-    def variables(self) -> dict[str, list[Any]]:
-        return {
-            "model": [*self.model.trainable_variables, *self.model.non_trainable_variables],
-            "optimizer": list(self.optimizer.variables),
-        }
-
-    def start(self, model: Any) -> None:
-        """Initial weights and random states of `model`; a fresh optimiser."""
-        source = [*model.trainable_variables, *model.non_trainable_variables]
-        for variable, own in zip(self.variables()["model"], source, strict=True):
-            variable.assign(own.value)
-        for variable, initial in zip(self.optimizer.variables, self.optimizer.initial, strict=True):
-            variable.assign(initial)
+        flat, slots, fixed = self.step.initial_state(len(copies))
+        for c, copy in enumerate(copies):
+            flat[c] = self.step.layout.join([v.numpy() for v in copy.model.trainable_variables])
+            for array, variable in zip(fixed, copy.model.non_trainable_variables, strict=True):
+                array[c] = variable.numpy()
+        self.state = backends.to_device((flat, slots, fixed))
+        steps = settings.plan.chunks * settings.plan.steps
+        told = {"epochs": settings.epochs, "steps": steps, "verbose": settings.verbose}
+        self.listeners = Listeners(callbacks, copies[0].model, settings.learning_rate, told)
 
     def resume(self, saved: tuple[dict[str, Any], dict[str, list[np.ndarray]]]) -> None:
         """Continue a fit from its checkpoint."""
         plain, groups = saved
-        for name, variables in self.variables().items():
-            for variable, array in zip(variables, groups[name], strict=True):
-                variable.assign(array)
+        self.state = backends.to_device((groups["flat"][0], groups["slots"], groups["fixed"]))
         for key in KEPT:
             setattr(self, key, plain[key])
-        self.best = groups["best"] or None
+        self.best = groups["best"]
 
     def save(self, checkpoint: Checkpoint) -> None:
-        if checkpoint.path is None:
-            return
-        groups = {name: [np.array(v.numpy()) for v in variables] for name, variables in self.variables().items()}
-        checkpoint.write({k: getattr(self, k) for k in KEPT}, groups | {"best": self.best or []})
+        if checkpoint.path is not None:
+            flat, slots, fixed = backends.to_host(self.state)
+            groups = {"flat": [flat], "slots": slots, "fixed": fixed, "best": self.best}
+            checkpoint.write({k: getattr(self, k) for k in KEPT}, groups)
 
     def call(self, moment: str, *arguments: Any) -> None:
-        """Tell the user's callbacks; a learning rate that they change scales the schedule from there on."""
-        if self.callbacks is None:
+        """Tell the user's callbacks; they see, and may change, the first copy's weights and the learning rate."""
+        if not self.listeners.present:
             return
-        before = float(self.optimizer.learning_rate.numpy())
-        getattr(self.callbacks, moment)(*arguments)
-        after = float(self.optimizer.learning_rate.numpy())
-        if after != before and before > 0:
-            self.rate_scale *= after / before
-        self.stopped = self.stopped or bool(self.model.stop_training)
+        flat, slots, fixed = self.state
+        own = self.step.layout.split(backends.to_host(flat[0])) + backends.to_host([v[0] for v in fixed])
+        changed, scale = self.listeners.tell(own, moment, *arguments)
+        if changed:
+            count = len(self.step.layout.shapes)
+            whole, rest = backends.to_host(flat), backends.to_host(fixed)
+            whole[0] = self.step.layout.join(own[:count])
+            for array, value in zip(rest, own[count:], strict=True):
+                array[0] = value
+            self.state = (backends.to_device(whole), slots, backends.to_device(rest))
+        self.rate_scale *= scale
+        self.stopped = self.stopped or self.listeners.stopped
+
+    def order(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row numbers and keep, (chunks, steps, copies, batch), of this epoch."""
+        drawn = [plan.order(copy.seed, self.epoch) for plan, copy in zip(self.plans, self.copies, strict=True)]
+        rows = [own if c.rows is None else c.rows[own].astype(np.int32) for (own, _), c in zip(drawn, self.copies, strict=True)]
+        return np.stack(rows, axis=2), np.stack([keep for _, keep in drawn], axis=2)
 
     def run_epoch(self, data: Any, bar: Progress, deadline: float) -> float:
         """One pass over the rows; returns the mean training loss."""
         s, plan = self.settings, self.settings.plan
         share = (1 - self.progress) / (self.epochs - self.epoch)  # of the schedule, spent in this epoch
-        order, keep = plan.order(s.seed, self.epoch)
+        order, keep = self.order()
         shape = (plan.chunks, plan.steps)
         place = self.progress + share * (np.arange(plan.chunks * plan.steps) + 0.5).reshape(shape) / (plan.chunks * plan.steps)
         rates = np.float32(s.learning_rate) * factors(s.schedule, place, s.warmup)
-        rates *= keep.any(axis=-1)  # a step of filler rows only moves nothing
-        self.optimizer.learning_rate.assign(rates[0, 0] * np.float32(self.rate_scale))
+        rates *= keep.any(axis=(2, 3))  # a step of filler rows only moves nothing
+        fading = fades(s.fade, place)
+        self.rate = float(rates[0, 0] * self.rate_scale)
+        self.listeners.rate = self.rate
         self.call("on_epoch_begin", self.epoch)
-        losses = []
+        losses, counts = [], keep.sum(axis=(1, 2, 3))
         for chunk in range(plan.chunks):
             self.call("on_train_batch_begin", chunk * plan.steps)
             scaled = rates[chunk] * np.float32(self.rate_scale)
-            losses.append(self.step(data, order[chunk], keep[chunk], scaled, s.weight_decay))
+            self.state, loss = self.run(self.state, data, order[chunk], keep[chunk], scaled, fading[chunk], s.knobs)
+            losses.append(float(loss.mean()))
             self.call("on_train_batch_end", (chunk + 1) * plan.steps - 1, {"loss": losses[-1]})
             bar.advance(plan.steps)
             if self.stopped or time.monotonic() > deadline:
@@ -135,32 +162,51 @@ class Training:
                 break
         self.progress += share
         self.epoch += 1
-        return float(np.average(losses, weights=keep[: len(losses)].sum(axis=(1, 2)) + 1e-9))
+        return float(np.average(losses, weights=counts[: len(losses)] + 1e-9))
 
     def judge(self, loss: float, seconds: float) -> None:
-        """Score the validation rows, keep the best weights, decide whether to stop."""
-        rate = float(self.optimizer.learning_rate.numpy())
-        logs = {"loss": loss, "learning_rate": rate, "seconds": seconds}
+        """Score the validation rows, keep each copy's best weights, decide whether to stop."""
+        logs = {"loss": loss, "learning_rate": self.rate, "seconds": seconds}
         told = {}
         if not np.isfinite(loss):
             raise ParameterError(
                 f"expected a finite training loss, received {loss} in epoch {self.epoch}: the training diverged; "
                 "lower learning_rate, or limit the gradient with clip_norm=1.0"
             )
-        if self.validation is not None:
-            values = backends.forward_values(self.model)
-            score = self.validation.score(lambda arrays: self.program.forward(values, arrays))
-            logs["val_" + self.validation.name] = score
-            ranked = -score if self.validation.larger_is_better else score
-            told["val_loss"] = ranked  # what Keras's callbacks look at by default
-            if ranked < self.best_score or self.best is None:
-                self.best_score, self.best_epoch = ranked, self.epoch
-                self.best = [np.array(w.numpy()) for w in self.model.weights]
-            elif self.epoch - self.best_epoch >= self.settings.patience:
-                self.stopped = True
+        validation = self.copies[0].validation
+        if validation is not None:
+            scores = self.score()
+            logs["val_" + validation.name] = float(np.mean(scores))
+            sign = -1.0 if validation.larger_is_better else 1.0
+            told["val_loss"] = sign * float(np.mean(scores))  # what Keras's callbacks look at by default
+            self.keep_best([sign * score for score in scores])
+            self.stopped = self.stopped or all(self.epoch - best >= self.settings.patience for best in self.best_epoch)
         for key, value in {"epoch": self.epoch, **logs}.items():
             self.history.setdefault(key, []).append(value)
         self.call("on_epoch_end", self.epoch - 1, logs | told)
+
+    def values(self, copy: int) -> list[Any]:
+        """Current values of one copy, as the compiled forward takes them."""
+        flat, _, fixed = self.state
+        return [*self.step.layout.split(flat[copy]), *(v[copy] for v in fixed)]
+
+    def score(self) -> list[float]:
+        """Validation score of each copy."""
+        scores = []
+        for c, copy in enumerate(self.copies):
+            values = self.values(c)
+            scores.append(copy.validation.score(lambda arrays, values=values: self.program.forward([values], [arrays])))
+        return scores
+
+    def keep_best(self, ranked: list[float]) -> None:
+        """Copy the weights of the copies that are better than before; `ranked`: scores, smaller is better."""
+        flat, _, fixed = backends.to_host(self.state)
+        self.best = self.best or [flat.copy(), *(v.copy() for v in fixed)]
+        for c, score in enumerate(ranked):
+            if score < self.best_score[c] or not self.best_epoch[c]:
+                self.best_score[c], self.best_epoch[c] = score, self.epoch
+                for kept, now in zip(self.best, (flat, *fixed), strict=True):
+                    kept[c] = now[c]
 
     def replan(self, started: float, done_before: int) -> None:
         """Fewer epochs when the time limit would cut the schedule short."""
@@ -171,46 +217,47 @@ class Training:
         affordable = self.epoch + int(max(0.0, 0.95 * limit - spent) / (spent / max(1, self.epoch - done_before)))
         self.epochs = max(self.epoch, min(self.epochs, affordable))
 
+    def weights(self) -> dict[str, np.ndarray]:
+        """The best weights by name, (copies, ...) where there are several."""
+        flat, *fixed = self.best or [(host := backends.to_host(self.state))[0], *host[2]]
+        columns = [list(c) for c in zip(*map(self.step.layout.split, flat), strict=True)]
+        named = dict(zip(self.program.names, [*map(np.stack, columns), *fixed], strict=True))
+        return {path: np.array(named[path] if len(self.copies) > 1 else named[path][0]) for path in self.program.paths}
+
 
 def train(
     program: Program,
-    model: Any,
+    copies: list[Copy],
     arrays: dict[str, np.ndarray],
     settings: Settings,
     *,
-    validation: Validation | None = None,
     callbacks: list[Any] | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Training:
-    """Train from the weights of `model` and leave the best ones in it.
+    """Train all copies from the weights of their models, side by side; `weights()` of the result has the best.
 
-    arrays: encoded table by name with "target" (rows, columns) and "weight" (rows,), weights of mean 1.
+    arrays: inputs (tables, rows, columns) by name, "target" (rows, columns) and "weight" (rows,), weights of mean 1.
     """
     checkpoint = checkpoint or Checkpoint(None, "")
     started = time.monotonic()
     deadline = np.inf if settings.time_limit is None else started + settings.time_limit
-    with program.lock:
-        state = Training(program, settings, validation, callbacks or [])
-        state.start(model)
-        saved = checkpoint.read()
-        if saved is not None:
-            state.resume(saved)
-        first, plan = state.epoch, settings.plan
-        data = backends.to_device(arrays)
-        state.call("on_train_begin")
-        with Progress(settings.title, settings.verbose, (state.epochs - first) * plan.chunks * plan.steps) as bar:
-            while state.epoch < state.epochs and not state.stopped:
-                begun = time.monotonic()
-                loss = state.run_epoch(data, bar, deadline)
-                state.judge(loss, time.monotonic() - begun)
-                state.replan(started, first)
-                total = (state.epochs - first) * plan.chunks * plan.steps
-                bar.report(state.epoch, state.epochs, total, {k: v[-1] for k, v in state.history.items() if k != "epoch"})
-                state.save(checkpoint)
-        state.call("on_train_end")
-        final = [np.array(w.numpy()) for w in state.model.weights] if state.best is None else state.best
-        for weight, array in zip(model.weights, final, strict=True):
-            weight.assign(array)
-        state.best_epoch = state.best_epoch or state.epoch
+    state = Training(program, settings, copies, callbacks or [])
+    saved = checkpoint.read()
+    if saved is not None:
+        state.resume(saved)
+    first, plan = state.epoch, settings.plan
+    data = backends.to_device(arrays)
+    state.call("on_train_begin")
+    with Progress(settings.title, settings.verbose, (state.epochs - first) * plan.chunks * plan.steps) as bar:
+        while state.epoch < state.epochs and not state.stopped:
+            begun = time.monotonic()
+            loss = state.run_epoch(data, bar, deadline)
+            state.judge(loss, time.monotonic() - begun)
+            state.replan(started, first)
+            total = (state.epochs - first) * plan.chunks * plan.steps
+            bar.report(state.epoch, state.epochs, total, {k: v[-1] for k, v in state.history.items() if k != "epoch"})
+            state.save(checkpoint)
+    state.call("on_train_end")
+    state.best_epoch = [best or state.epoch for best in state.best_epoch]
     checkpoint.remove()
     return state

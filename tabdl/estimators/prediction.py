@@ -1,0 +1,149 @@
+"""What a fitted estimator does: predict, and show itself."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+
+from tabdl.encoding.table import TableEncoder
+from tabdl.errors import MissingDependency
+from tabdl.estimators.html import estimator_html
+from tabdl.params import Parameters
+from tabdl.targets import Target
+
+
+class Live:
+    """What a fitted estimator keeps in memory only: compiled functions and weights on the device."""
+
+    def __init__(self) -> None:
+        self.ready: tuple[Any, list[list[Any]]] | None = None  # program, values: set in one step, whatever other threads do
+        self.models: list[Any] | None = None
+
+
+def start_backend() -> None:
+    """Import Keras; a backend that is not installed is told in one sentence."""
+    try:
+        import keras  # noqa: F401  the import itself is what can fail
+    except ModuleNotFoundError as missing:
+        raise MissingDependency(
+            f"Keras is set to a backend whose package {missing.name!r} is not installed; pip install {missing.name}, "
+            "or set KERAS_BACKEND to tensorflow, jax or torch before the first fit"
+        ) from missing
+
+
+class Predictor(Parameters, BaseEstimator):
+    """Predictions of what `fit` has learned: encoders, target, weights by name."""
+
+    encoder_: TableEncoder
+    encoders_: list[TableEncoder]
+    target_: Target
+    weights_: dict[str, np.ndarray]
+    history_: dict[str, list[float]]
+    best_epoch_: int
+    copies: int
+    device: str | None
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "weights_"):
+            raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet; call `fit` with rows and targets first")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "weights_")
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Table -> decoded outputs: probabilities, or numbers in the units of y, float64."""
+        self._check_fitted()
+        frame = self.encoder_.schema.read(X, type(self).__name__)
+        codes = self.encoder_.codes(frame)
+        return self._predict_arrays([encoder.expand(codes, frame) for encoder in self.encoders_])
+
+    def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Encoder codes (rows, used columns) -> decoded outputs."""
+        return self._predict_arrays([encoder.expand(codes) for encoder in self.encoders_])
+
+    def _predict_arrays(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
+        """Arrays of each encoder -> decoded outputs, averaged over all copies of the network."""
+        program, values = self._warm_up()
+        tables = arrays if len(arrays) == 1 else [table for table in arrays for _ in range(self.copies)]
+        with self._on_device():
+            return self.target_.decode(program.forward(values, tables).astype(np.float64))
+
+    def _warm_up(self) -> tuple[Any, list[list[Any]]]:
+        """(program, values of each copy): compiled functions and weights on the device; made once after loading."""
+        if self._live.ready is not None:
+            return self._live.ready
+        start_backend()
+        from tabdl.training.program import get_program
+
+        with self._on_device():
+            program, _ = get_program(self, self.encoder_.spec, self.target_.head)
+            values = program.values(self.weights_, self.copies * len(self.encoders_))
+            self._live.ready = ready = program, values
+        return ready
+
+    def _on_device(self) -> Any:
+        if self.device is None:
+            return contextlib.nullcontext()
+        from tabdl import backends
+
+        return backends.device_scope(self.device)
+
+    # ---- what a fitted estimator shows -----------------------------------------------------------------------------
+
+    @property
+    def model_(self) -> Any:
+        """The fitted `keras.Model`, from encoded arrays to logits; a copy to look at. The first of `models_`."""
+        return self.models_[0]
+
+    @property
+    def models_(self) -> list[Any]:
+        """One fitted `keras.Model` for each copy of the network: `members`, times the folds of `bagging`."""
+        self._check_fitted()
+        if self._live.models is None:
+            from tabdl.network import set_weights
+            from tabdl.training.program import get_program
+
+            program, network = get_program(self, self.encoder_.spec, self.target_.head)
+            count = self.copies * len(self.encoders_)
+            models = [program.fresh_model(network, 0) for _ in range(count)]
+            for i, model in enumerate(models):
+                set_weights(model, self.weights_ if count == 1 else {k: v[i] for k, v in self.weights_.items()})
+            self._live.models = models
+        return self._live.models
+
+    def summary(self) -> None:
+        """Print the layers of the fitted network."""
+        self.model_.summary()
+
+    def plot_history(self, path: Any = None) -> Any:
+        """Learning curve as a matplotlib Figure; saved when `path` is given."""
+        from tabdl.training.history import plot_history
+
+        self._check_fitted()
+        return plot_history(self.history_, self.best_epoch_, type(self).__name__, path)
+
+    def _html_repr(self) -> str:
+        return estimator_html(self, super()._html_repr())
+
+    def __getstate__(self) -> dict[str, Any]:
+        own: Any = super().__getstate__()
+        state = dict(own)
+        state.pop("_live", None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._live = Live()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.target_tags.required = True
+        tags.non_deterministic = False
+        return tags
