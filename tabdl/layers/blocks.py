@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import math
+from functools import cache
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+
+MASKS = 1_024
+
+
+@cache
+def _masks(units: int) -> np.ndarray:
+    """Levels 0 to 255 in random order, uint8 (MASKS, units): each column has every level equally often."""
+    levels = np.tile((np.arange(MASKS) % 256).astype(np.uint8), (units, 1))
+    return np.ascontiguousarray(np.random.default_rng(units).permuted(levels, axis=1).T)
 
 
 @keras.saving.register_keras_serializable("tabdl")
 class Dropout(keras.layers.Layer):
-    """Dropout whose rate is a weight, so that networks differing only in it share their compiled functions."""
+    """Dropout whose rate, to 1/256, is a weight, so that networks differing only in it share their compiled functions.
+
+    Each row draws one of `MASKS` fixed random masks: drawing every unit took half of a step of a 3 x 128 MLP.
+    """
 
     def __init__(self, rate: float, **options: Any):
         super().__init__(**options)
@@ -24,8 +39,11 @@ class Dropout(keras.layers.Layer):
     def call(self, x: Any, training: bool = False) -> Any:
         if not training:
             return x
-        drawn = keras.random.uniform(ops.shape(x), seed=self.seed_generator)
-        return ops.where(drawn < self.rate, 0.0, x / (1.0 - self.rate))
+        drawn = keras.random.randint((ops.shape(x)[0],), 0, MASKS, seed=self.seed_generator)
+        masks = ops.take(ops.convert_to_tensor(_masks(math.prod(x.shape[1:]))), drawn, axis=0)
+        level = ops.round(self.rate * 256.0)
+        dropped = ops.reshape(masks, ops.shape(x)) < ops.cast(level, "uint8")
+        return ops.where(dropped, 0.0, x * (256.0 / (256.0 - level)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
