@@ -25,6 +25,7 @@ class Network(Parameters):
         low=1,
         high=64,
     )
+    compares_rows: ClassVar[bool] = False  # whether `forward` takes the targets of the rows too, and gives logits
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
 
     def network_params(self) -> dict[str, Any]:
@@ -107,9 +108,12 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
         for kind, width in shapes.items()
         if width
     }
+    if network.compares_rows:
+        symbols |= {"target": keras.Input((head.columns,), name="target"), "weight": keras.Input((), name="weight")}
     with seeded(seed):
-        features = network.forward(Inputs(spec, **_hide(symbols, spec, getattr(network, "unseen", 0.0))))
-        logits = members.head(features, head.outputs)
+        shown = _hide(symbols, spec, getattr(network, "unseen", 0.0))
+        features = network.forward(Inputs(spec, **shown, head=head))
+        logits = features if network.compares_rows else members.head(features, head.outputs)
     return keras.Model(symbols, logits, name=type(network).__name__.lower())
 
 

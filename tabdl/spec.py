@@ -42,12 +42,23 @@ class Head:
     levels: tuple[float, ...] = ()
     smoothing: float = 0.0
 
+    @property
+    def columns(self) -> int:
+        """Columns of the encoded target."""
+        return 1 if self.link in ("softmax", "cumulative", "ascending") else self.outputs
+
 
 @dataclass
 class Inputs:
-    """What `forward` receives: one symbolic tensor a kind, None where a table has no such columns."""
+    """What `forward` receives: one symbolic tensor a kind, None where a table has no such columns.
+
+    target, weight, head: for networks that compare rows only; in prediction the target is zeros.
+    """
 
     spec: Spec
     numbers: Any = None  # (rows, spec.numbers)
     flags: Any = None  # (rows, spec.flags)
     categories: Any = None  # (rows, len(spec.categories))
+    target: Any = None  # (rows, head.columns)
+    weight: Any = None  # (rows,)
+    head: Head | None = None

@@ -57,7 +57,7 @@ def _batch_size(asked: int | str, rows: int) -> int:
 
 def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settings:
     """Parameters of the estimator with every 'auto' made a number."""
-    plan = Plan.of(rows, _batch_size(estimator.batch_size, rows))
+    plan = Plan.of(rows, _batch_size(estimator.batch_size, rows), estimator.network_params().get("context", 0))
     epochs = automatic_epochs(plan.steps * plan.chunks) if estimator.epochs == "auto" else int(estimator.epochs)
     return Settings(
         plan=plan,
@@ -112,8 +112,19 @@ def _copies(
             arrays = {k: v[pick] for k, v in (source.arrays | target).items()}
             even = None if np.ptp(weight[pick]) == 0 else weight[pick]
             adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers)
-        copies.append(Copy(model, seed, source.rows, table, source.validation))
+        copies.append(Copy(model, seed, source.rows, table, source.validation, _memory(network, source, target, seed)))
     return copies
+
+
+def _memory(network: Any, source: Source, target: Arrays, seed: int) -> Arrays:
+    """The rows that a network may keep: all that it learns from, or a random choice of them."""
+    if not network.compares_rows:
+        return {}
+    rows = np.arange(len(target["weight"])) if source.rows is None else source.rows
+    if len(rows) > network.memory:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, network.memory, replace=False))
+    weight = {"weight": target["weight"].astype(np.float32)}
+    return {k: v[rows] for k, v in (source.arrays | target | weight).items()}
 
 
 def fit_network(

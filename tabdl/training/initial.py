@@ -27,9 +27,8 @@ def adapt(
             if private is not None and private.any() and kinds[0] == "numbers":
                 values = np.where(private, np.linspace(-2.5, 2.5, len(values))[:, None], values)  # scaled numbers lie in (-3, 3)
             layer.adapt(values, weight, shown)
-    prior = prior_logits(arrays["target"], weight, head)
-    if prior is not None:
-        bias = model.layers[-1].bias
+    prior, bias = prior_logits(arrays["target"], weight, head), getattr(model.layers[-1], "bias", None)
+    if prior is not None and bias is not None:
         bias.assign(np.broadcast_to(prior, bias.shape).astype(np.float32))
 
 

@@ -34,6 +34,7 @@ class Program:
         variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
         self.names = {known.get(id(v), f"seed {i}"): np.array(v.numpy()) for i, v in enumerate(variables)}  # -> value at start
         self._compiled: OrderedDict[Any, Any] = OrderedDict()
+        self._memory: Any = None
 
     def training(self, optimizer: str, folds: tuple[int, ...]) -> tuple[Step, Callable[..., Any]]:
         """(step, compiled training) for an optimiser and copies that learn from the tables `folds`; made once."""
@@ -47,7 +48,36 @@ class Program:
     def forward(self, values: list[list[Any]], arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
         """Mean predictions (rows, outputs) of the copies whose weights are `values`, on one table or one table a copy."""
         compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values)))
-        return compiled(values, arrays)
+        return compiled(values, [self._complete(table) for table in arrays])
+
+    def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Networks that compare rows take targets too, which rows to predict do not have."""
+        if "target" not in self.model.input or "target" in arrays:
+            return arrays
+        rows = len(next(iter(arrays.values())))
+        return arrays | {"target": np.zeros((rows, self.head.columns), np.float32), "weight": np.ones(rows, np.float32)}
+
+    def remember(self, values: list[Any], arrays: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
+        """What a layer with a memory keeps of these rows under these weights: {place in `values`: array}."""
+        layer = next((layer for layer in self.model.layers if hasattr(layer, "remember")), None)
+        if layer is None:
+            return {}
+        places = {id(v): i for i, v in enumerate((*self.model.trainable_variables, *self.model.non_trainable_variables))}
+        kept = (*self._shown(layer).trainable_variables, *self._shown(layer).non_trainable_variables)
+        run = self._once("memory", lambda: backends.compile_forward(self._shown(layer), Head(0, "identity", "mse")))
+        shown = run([[values[places[id(v)]] for v in kept]], [arrays])
+        width, columns = layer.keys.shape[1], layer.votes.shape[1]
+        held = layer.remember(*np.split(shown, [width, width + columns], axis=1)[:2], arrays["weight"])
+        return {places[id(getattr(layer, name))]: array for name, array in held.items()}
+
+    def _shown(self, layer: Any) -> Any:
+        """Model from inputs to what a layer with a memory sees of a row: (rows, width + columns of the target)."""
+        if self._memory is None:
+            import keras
+
+            z, targets, _ = layer.input
+            self._memory = keras.Model(self.model.input, keras.ops.concatenate([z, targets], axis=-1))
+        return self._memory
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self._compiled:

@@ -68,6 +68,7 @@ class Copy:
     """One copy of the network: where it starts, what it learns from, what judges it.
 
     rows: numbers of its training rows, None for all. table: which of the input tables it learns from.
+    memory: rows, with "target" and "weight", that a network which compares rows may keep.
     """
 
     model: Any
@@ -75,6 +76,7 @@ class Copy:
     rows: np.ndarray | None = None
     table: int = 0
     validation: Validation | None = None
+    memory: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Training:
@@ -190,8 +192,20 @@ class Training:
         flat, _, fixed = self.state
         return [*self.step.layout.split(flat[copy]), *(v[copy] for v in fixed)]
 
+    def remember(self) -> None:
+        """Let networks that compare rows see their memory with the current weights."""
+        flat, slots, fixed = self.state
+        first = len(self.step.layout.shapes)
+        for c, copy in enumerate(self.copies):
+            for place, array in self.program.remember(self.values(c), copy.memory).items() if copy.memory else ():
+                whole = backends.to_host(fixed[place - first])
+                whole[c] = array
+                fixed = [*fixed[: place - first], backends.to_device(whole), *fixed[place - first + 1 :]]
+                self.state = flat, slots, fixed
+
     def score(self) -> list[float]:
         """Validation score of each copy."""
+        self.remember()
         scores = []
         for c, copy in enumerate(self.copies):
             values = self.values(c)
@@ -219,6 +233,8 @@ class Training:
 
     def weights(self) -> dict[str, np.ndarray]:
         """The best weights by name, (copies, ...) where there are several."""
+        if not self.best:
+            self.remember()
         flat, *fixed = self.best or [(host := backends.to_host(self.state))[0], *host[2]]
         columns = [list(c) for c in zip(*map(self.step.layout.split, flat), strict=True)]
         named = dict(zip(self.program.names, [*map(np.stack, columns), *fixed], strict=True))

@@ -1,0 +1,52 @@
+"""Neighbors: a prediction is the vote of the training rows near a row, in a space that is learned.
+
+Ye, Yin, Zhan, Chao, Revisiting Nearest Neighbor for Tabular Data: A Deep Tabular Baseline Two Decades Later (ModernNCA), ICLR 2025,
+arXiv 2407.03257; after Goldberger et al., Neighbourhood Components Analysis, NeurIPS 2004.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabdl import layers
+from tabdl.estimators.supervised import Classifier, Regressor
+from tabdl.network import TableNetwork
+from tabdl.params import param
+from tabdl.spec import Inputs
+
+
+class Neighbors(TableNetwork):
+    """A soft vote of neighbours in a learned space."""
+
+    width: int = param(64, "dimensions of the space", low=2, high=512)
+    embedding_width: int = param(16, "size of a number's periodic embedding", low=2, high=64)
+    frequencies: int = param(16, "", low=1, high=128)
+    sigma: float = param(0.1, "", low=0.001, high=10)
+    blocks: int = param(0, "", low=0, high=4)
+    dropout: float = param(0.1, "share of the embedded values switched off", low=0, high=0.9, weight=True)
+    context: int | str = param("auto", "neighbours that a training step shows", low=1, high=65536, options=("auto",))
+    memory: int | str = param("auto", "training rows that are kept", low=1, high=50_000, options=("auto",))
+    defaults = {"learning_rate": 1e-2, "weight_decay": 1e-2}
+    compares_rows = True
+
+    @classmethod
+    def automatic(cls, rows: int, columns: int) -> dict[str, Any]:
+        return {"context": min(4_096, max(1, int(0.3 * rows))), "memory": min(rows, 50_000)}
+
+    def forward(self, inputs: Inputs) -> Any:
+        numbers = layers.numbers.periodic(inputs, self.embedding_width, self.frequencies, self.sigma)
+        x = layers.blocks.join(numbers, inputs.flags, layers.categories.one_hot(inputs))
+        if self.dropout:
+            x = layers.blocks.Dropout(self.dropout)(x)
+        z = layers.blocks.dense(x, self.width)  # (rows, width)
+        for _ in range(self.blocks):
+            z = layers.blocks.residual_block(z, 2 * self.width, dropout=self.dropout, norm="batch")
+        return layers.neighbors.vote(z, inputs, self.context, self.memory)
+
+
+class NeighborsClassifier(Classifier, Neighbors):
+    """doc"""
+
+
+class NeighborsRegressor(Regressor, Neighbors):
+    """doc"""
