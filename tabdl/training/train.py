@@ -154,6 +154,7 @@ class Training:
             self.call("on_train_batch_begin", chunk * plan.steps)
             scaled = rates[chunk] * np.float32(self.rate_scale)
             self.state, loss = self.run(self.state, data, order[chunk], keep[chunk], scaled, fading[chunk], s.knobs)
+            self.rate = self.listeners.rate = float(scaled[keep[chunk].any(axis=(1, 2))][-1])  # of the last step that moved
             losses.append(float(loss.mean()))
             self.call("on_train_batch_end", (chunk + 1) * plan.steps - 1, {"loss": losses[-1]})
             bar.advance(plan.steps)
@@ -191,11 +192,12 @@ class Training:
         return [*self.step.layout.split(flat[copy]), *(v[copy] for v in fixed)]
 
     def score(self) -> list[float]:
-        """Validation score of each copy."""
+        """Validation score of each copy; all have a validation, or none."""
         scores = []
         for c, copy in enumerate(self.copies):
-            values = self.values(c)
-            scores.append(copy.validation.score(lambda arrays, values=values: self.program.forward([values], [arrays])))
+            if copy.validation is not None:
+                values = self.values(c)
+                scores.append(copy.validation.score(lambda arrays, values=values: self.program.forward([values], [arrays])))
         return scores
 
     def keep_best(self, ranked: list[float]) -> None:
