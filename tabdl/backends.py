@@ -69,9 +69,9 @@ def compile_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[A
 
 
 def compile_forward(model: Any, head: Head, copies: int = 1) -> Callable[[list[list[Any]], list[Arrays]], np.ndarray]:
-    """Function (values of each copy, arrays) -> mean predictions (rows, head.outputs); values as `forward_values` orders them.
+    """Function (values of each copy, arrays) -> mean predictions (rows, head.outputs).
 
-    arrays: one dict for all copies, or one a copy.
+    values: of all variables, trainable ones first, on the device. arrays: one dict for all copies, or one a copy.
     """
     run, padded = _backend("forward")(model, head, copies)
 
@@ -95,18 +95,6 @@ def _cut(arrays: Arrays, start: int, size: int, full: int) -> Arrays:
     return {k: np.concatenate([v, np.zeros((full - size, *v.shape[1:]), v.dtype)]) for k, v in part.items()}
 
 
-def forward_values(model: Any) -> list[Any]:
-    """Current values of all variables, trainable first: what a compiled forward takes."""
-    return [copy_array(v.value) for v in (*model.trainable_variables, *model.non_trainable_variables)]
-
-
-def copy_array(value: Any) -> Any:
-    """An array on the device that later updates of its variable do not change."""
-    import keras
-
-    return keras.ops.copy(value)
-
-
 def to_device(arrays: Any) -> Any:
     """Arrays, in a dict, list or tuple, as tensors of the backend."""
     import keras
@@ -122,7 +110,9 @@ def to_host(arrays: Any) -> Any:
     """Tensors, in a list or tuple, as NumPy arrays of their own."""
     import keras
 
-    return type(arrays)(map(to_host, arrays)) if isinstance(arrays, (list, tuple)) else np.array(keras.ops.convert_to_numpy(arrays))
+    return (
+        type(arrays)(map(to_host, arrays)) if isinstance(arrays, (list, tuple)) else np.array(keras.ops.convert_to_numpy(arrays))
+    )
 
 
 def _backend(job: str) -> Any:
@@ -185,23 +175,25 @@ def _tensorflow_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tup
         _, state, total = tf.while_loop(lambda i, *_: i < tf.shape(order)[0], body, start, parallel_iterations=1)
         return state, total / tf.maximum(tf.reduce_sum(keep, axis=(0, 2)), 1.0)
 
-    spec = tf.TensorSpec
-    inputs = {k: spec((max(folds) + 1, *v.shape), v.dtype) for k, v in step.model.input.items() if k not in SHARED}
-    compiled = run.get_concrete_function(  # never traced again, so that TensorFlow has nothing to warn about
-        tf.nest.map_structure(lambda v: spec(v.shape, v.dtype), step.initial_state(copies)),
-        inputs | {"target": spec((None, None)), "weight": spec((None,))},
-        spec((None, copies, None), tf.int32),
-        spec((None, copies, None)),
-        spec((None,)),
-        spec((None,)),
-        spec((len(step.knobs),)),
-    )
+    compiled = run.get_concrete_function(*_tensorflow_shapes(step, folds))  # never traced again: nothing to warn about
 
     def call(state: Any, data: Any, *plan: Any) -> tuple[Any, np.ndarray]:
         state, losses = compiled(state, data, *map(tf.convert_to_tensor, plan))
         return state, losses.numpy()
 
     return call
+
+
+def _tensorflow_shapes(step: Any, folds: tuple[int, ...]) -> list[Any]:
+    """Shapes and types of what a compiled training takes."""
+    import tensorflow as tf
+
+    spec, copies = tf.TensorSpec, len(folds)
+    state = tf.nest.map_structure(lambda v: spec(v.shape, v.dtype), step.initial_state(copies))
+    inputs = {k: spec((max(folds) + 1, *v.shape), v.dtype) for k, v in step.model.input.items() if k not in SHARED}
+    data = inputs | {"target": spec((None, None)), "weight": spec((None,))}
+    order, keep = spec((None, copies, None), tf.int32), spec((None, copies, None))
+    return [state, data, order, keep, spec((None,)), spec((None,)), spec((len(step.knobs),))]
 
 
 def _tensorflow_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:

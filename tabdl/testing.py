@@ -143,6 +143,12 @@ def _near(first: np.ndarray, second: np.ndarray, promise: str) -> None:
     np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-5 * max(float(np.std(second)), 1e-3), err_msg=promise)
 
 
+def _saved_and_loaded(model: Any) -> Any:
+    own = [type(model), *(value for value in model.get_params().values() if callable(value))]
+    with tempfile.TemporaryDirectory() as folder:
+        return tabdl.load(tabdl.save(model, Path(folder) / "model.tabdl"), classes=own)
+
+
 # ---- promises of every estimator -------------------------------------------------------------------------------------
 
 
@@ -170,9 +176,7 @@ def check_pickle(case: Case) -> None:
 
 def check_artifact(case: Case) -> None:
     """What is saved and loaded predicts the same to the bit."""
-    own = [case.cls, *(value for value in case.model.get_params().values() if callable(value))]
-    with tempfile.TemporaryDirectory() as folder:
-        loaded = tabdl.load(tabdl.save(case.model, Path(folder) / "model.tabdl"), classes=own)
+    loaded = _saved_and_loaded(case.model)
     _require(type(loaded) is case.cls, "a loaded model should be of the saved class")
     _same(case.outputs(loaded), case.predicted, "a loaded model should predict the same")
     _same(loaded.predict(case.table), case.model.predict(case.table), "a loaded model should decide the same")
@@ -266,6 +270,18 @@ def check_continued(case: Case) -> None:
     cold = case.new(learning_rate=1e-6, random_state=1).fit(case.table, case.y)
     near, far = (sum(np.abs(m.weights_[k] - first[k]).sum() for k in first) for m in (model, cold))
     _require(near < far / 2, f"warm_start should go on from the last weights, received distances {near} and {far} from them")
+
+
+def check_members(case: Case) -> None:
+    """Copies of the network, and folds of the rows with a copy each, fit, predict, save and load."""
+    for copies in ({"members": 2}, {"bagging": 2}):
+        model = case.new(**copies).fit(case.table, case.y)
+        predicted = case.outputs(model)
+        other = predicted.shape == case.predicted.shape and np.any(predicted != case.predicted)
+        _require(other, f"{copies} should give other predictions of the same shape")
+        _same(case.outputs(_saved_and_loaded(model)), predicted, f"a model with {copies} should predict the same when loaded")
+    apart = np.isfinite(model.out_of_fold_).all() and np.any(model.out_of_fold_ != predicted)
+    _require(apart, "out_of_fold_ should have a prediction for each row, by models that have not seen it")
 
 
 def check_innocent(case: Case) -> None:
@@ -377,6 +393,7 @@ PROMISES = (
     check_weights,
     check_model,
     check_continued,
+    check_members,
     check_innocent,
 )
 CLASSIFIER_PROMISES = (check_classes, check_many_classes, check_ordered_classes, check_labels)

@@ -113,15 +113,66 @@ def test_join_skips_what_is_absent():
     np.testing.assert_allclose(forward(model), np.hstack([X, 2 * X]))
 
 
-@pytest.mark.parametrize("rate", [0.25, 0.6])
+@pytest.mark.parametrize("rate", [0.1, 0.25, 0.6, 0.9])
 def test_dropout_zeroes_its_share_and_keeps_the_mean(rate):
-    ones = np.ones((400, 100), np.float32)
+    exact = round(rate * 256) / 256
+    ones = np.ones((4_000, 100), np.float32)
     model, _ = network(blocks.Dropout(rate), ones)
     dropped = forward(model, ones, training=True)
-    assert set(np.unique(np.round(dropped, 4))) == {0.0, np.float32(np.round(1 / (1 - rate), 4))}
-    assert (dropped == 0).mean() == pytest.approx(rate, abs=0.01)
+    np.testing.assert_allclose(np.unique(dropped), [0, 1 / (1 - exact)], rtol=1e-6)
+    assert (dropped == 0).mean() == pytest.approx(exact, abs=0.004)
     np.testing.assert_array_equal(forward(model, ones), ones)
     assert (forward(model, ones, training=True) != dropped).any(), "each step draws anew"
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("units", [1, 7, 128])
+def test_every_unit_is_dropped_at_exactly_the_rate_over_all_masks_and_its_mean_stays(rate, units):
+    """A row draws one of MASKS masks, all alike: the rate of a unit is its share of zeros among them."""
+    masks = blocks._masks(units)
+    assert masks.shape == (blocks.MASKS, units)
+    level = round(rate * 256)
+    np.testing.assert_array_equal((masks < level).mean(axis=0), np.full(units, level / 256))
+    kept = np.where(masks < level, 0.0, 256 / (256 - level))
+    np.testing.assert_allclose(kept.mean(axis=0), 1, rtol=1e-12)
+
+
+def test_units_are_dropped_independently_of_each_other():
+    """Of pairs of units both are dropped at the square of the rate, and rows drop about as many as chance would."""
+    dropped = blocks._masks(64) < 128
+    both = (dropped.T.astype(float) @ dropped) / blocks.MASKS
+    apart = both[np.triu_indices(64, 1)]
+    assert apart.mean() == pytest.approx(0.25, abs=0.005)
+    assert np.abs(apart - 0.25).max() < 0.08, "deviation of chance: 0.0135"
+    assert dropped.sum(axis=1).std() == pytest.approx(4, rel=0.1)
+
+
+def test_masks_differ_by_row_step_and_layer():
+    ones = np.ones((40, 64), np.float32)
+    model, _ = network(lambda x: ops_stack(blocks.Dropout(0.5)(x), blocks.Dropout(0.5)(x)), ones)
+    first, second = forward(model, ones, training=True), forward(model, ones, training=True)
+    assert len(np.unique(first[:, 0], axis=0)) > 36, "of 1,024 masks 40 rows rarely draw one twice"
+    assert (first != second).any(axis=2).mean() > 0.9
+    assert (first[:, 0] != first[:, 1]).any(axis=1).mean() > 0.9
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (3, 4, 5)])
+def test_dropout_of_higher_ranks_drops_each_cell_on_its_own(shape):
+    ones = np.ones((3_000, *shape), np.float32)
+    model, _ = network(lambda x: blocks.Dropout(0.25)(keras.layers.Activation("linear")(x)), ones)
+    dropped = forward(model, ones, training=True)
+    assert dropped.shape == ones.shape
+    np.testing.assert_allclose((dropped == 0).mean(axis=0), np.full(shape, 0.25), atol=0.05)
+    assert model.compute_output_shape((None, *shape)) == (None, *shape)
+
+
+def test_dropout_after_a_convolution():
+    x = np.random.default_rng(0).normal(size=(50, 8, 3)).astype(np.float32)
+    model, _ = network(lambda x: blocks.Dropout(0.5)(keras.layers.Conv1D(4, 3, padding="same")(x)), x)
+    plain, dropped = forward(model, x), forward(model, x, training=True)
+    kept = dropped != 0
+    np.testing.assert_allclose(dropped[kept], 2 * plain[kept], rtol=1e-5)
+    assert kept.mean() == pytest.approx(0.5, abs=0.05)
 
 
 def test_dropout_rate_is_a_weight_that_can_be_set():
@@ -131,6 +182,10 @@ def test_dropout_rate_is_a_weight_that_can_be_set():
     assert model.trainable_weights == []
     model.layers[1].rate.assign(0.0)
     np.testing.assert_array_equal(forward(model, ones, training=True), ones)
+
+
+def ops_stack(*parts):
+    return keras.ops.stack(parts, axis=1)
 
 
 def test_layers_survive_keras_serialisation():

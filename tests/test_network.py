@@ -40,7 +40,8 @@ def test_network_class_of_an_estimator_is_its_network():
 
 def test_network_params_leave_training_out():
     params = tabdl.MLPClassifier(units=(7,), epochs=3).network_params()
-    assert set(params) == set(MLP.fields)
+    assert set(params) == set(MLP.fields) - {"members"}, "how many copies there are is no matter of the network"
+    assert "members" in tabdl.TabMClassifier().network_params(), "TabM has its members in itself"
     assert params["units"] == (7,)
     assert "epochs" not in params
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import tabdl
+from tabdl.errors import ParameterError
 from tabdl.training.fitting import make_settings
-from tabdl.training.program import Updates
 
 
 def settings(rows=5_000, partial=False, **params):
@@ -30,13 +31,36 @@ def test_automatic_epochs_follow_the_steps_and_given_ones_stay():
 def test_every_parameter_of_training_arrives():
     made = settings(
         learning_rate=0.5, schedule="step", warmup=0.2, weight_decay=0.3, patience=4, time_limit=9.0, verbose=2,
-        optimizer="lion", momentum=0.7, clip_norm=None,
+        optimizer="lion", momentum=0.7, second_moment=0.8, clip_norm=None, fade="flat_cosine",
     )  # fmt: skip
     assert (made.learning_rate, made.schedule, made.warmup, made.weight_decay) == (0.5, "step", 0.2, 0.3)
     assert (made.patience, made.time_limit, made.verbose, made.seed, made.title) == (4, 9.0, 2, 3, "MLPClassifier")
-    assert made.updates == Updates("lion", 0.7, None)
+    assert (made.optimizer, made.fade) == ("lion", "flat_cosine")
+    np.testing.assert_allclose(made.knobs, [0.3, np.inf, 0.7, 0.8])
+    np.testing.assert_allclose(settings(clip_norm=2.0, weight_decay=0.0).knobs, [0.0, 2.0, 0.9, 0.99])
 
 
 def test_partial_fit_is_one_epoch_at_the_peak_rate():
     made = settings(partial=True, epochs=9, schedule="cosine", warmup=0.3)
     assert (made.epochs, made.schedule, made.warmup) == (1, "constant", 0.0)
+
+
+def test_partial_fit_does_not_fade():
+    assert settings(fade="flat_cosine").fade == "flat_cosine"
+    assert settings(partial=True, fade="flat_cosine").fade == "none"
+
+
+X = np.random.default_rng(0).normal(size=(60, 2))
+Y = X[:, 0]
+SMALL = {"units": (4,), "epochs": 1, "random_state": 0}
+
+
+@pytest.mark.parametrize("before, after", [(1, 2), (2, 1), (2, 3), (3, 2)])
+@pytest.mark.parametrize("how", ["warm_start", "partial_fit"])
+def test_another_number_of_copies_cannot_go_on(before, after, how):
+    model = tabdl.MLPRegressor(**SMALL, warm_start=True, members=before).fit(X, Y)
+    weights = model.weights_
+    model.set_params(members=after)
+    with pytest.raises(ParameterError, match="expects the network of the last fit"):
+        (model.fit if how == "warm_start" else model.partial_fit)(X, Y)
+    assert model.weights_ is weights

@@ -73,3 +73,46 @@ def test_automatic_batch_size_is_the_documented_one(rows, size):
 @pytest.mark.parametrize("steps, epochs", [(1, 100), (20, 100), (50, 40), (100, 20), (1_000, 12)])
 def test_automatic_epochs_make_about_two_thousand_steps(steps, epochs):
     assert automatic_epochs(steps) == epochs
+
+
+def test_context_rows_are_of_other_steps_and_count_for_nothing():
+    plan = Plan.of(203, 20, context=31)
+    assert (plan.batch, plan.context) == (19, 31)
+    order, keep = plan.order(3, 7)
+    assert order.shape == keep.shape == (1, plan.steps, 50)
+    own, shown = order[..., :19], order[..., 19:]
+    assert not keep[..., 19:].any()
+    without, kept = Plan.of(203, 20).order(3, 7)
+    np.testing.assert_array_equal(own, without)
+    np.testing.assert_array_equal(keep[..., :19], kept)
+    for mine, others in zip(own[0], shown[0], strict=True):
+        assert len(set(others)) == 31
+        assert not set(mine) & set(others)
+
+
+@given(st.integers(2, 300), st.integers(1, 400), st.integers(0, 400))
+@settings(max_examples=60, deadline=None)
+def test_context_of_any_size_never_shows_a_row_of_the_step(rows, batch_size, context):
+    plan = Plan.of(rows, batch_size, context)
+    assert plan.context <= rows - plan.batch
+    order, _ = plan.order(1, 2)
+    for step in order.reshape(-1, plan.batch + plan.context):
+        others = step[plan.batch :]
+        assert len(set(others.tolist())) == plan.context
+        assert not set(step[: plan.batch].tolist()) & set(others.tolist())
+
+
+def test_context_differs_from_epoch_to_epoch_and_reaches_all_rows():
+    plan = Plan.of(100, 10, context=20)
+    shown = [plan.order(0, epoch)[0][..., 10:] for epoch in range(8)]
+    assert (shown[0] != shown[1]).any()
+    assert set(np.concatenate(shown).ravel().tolist()) == set(range(100))
+
+
+@pytest.mark.parametrize("rows", [36, 37])
+def test_the_same_steps_for_a_row_less(rows):
+    plan = Plan.of(37, 10, context=30).of_rows(rows)
+    assert (plan.batch, plan.steps, plan.chunks) == (10, 4, 1)
+    assert plan.context == rows - 10
+    order, keep = plan.order(0, 0)
+    np.testing.assert_array_equal(np.sort(order[keep == 1]), np.arange(rows))

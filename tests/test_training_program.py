@@ -9,7 +9,7 @@ import tabdl
 from tabdl.network import get_weights
 from tabdl.spec import Head, Spec
 from tabdl.training import program as programs
-from tabdl.training.program import KEPT, Updates, get_program
+from tabdl.training.program import KEPT, get_program
 
 SPEC, HEAD = Spec(2), Head(1, "identity", "mse")
 
@@ -58,14 +58,35 @@ def test_the_least_recently_used_program_goes_first():
     assert get_program(mlp(), Spec(2), HEAD)[0] is not second
 
 
-def test_a_kind_of_update_is_compiled_once_and_few_are_kept():
+def test_a_kind_of_update_is_compiled_once_and_few_are_kept(monkeypatch):
+    made = []
+    monkeypatch.setattr(programs.backends, "compile_training", lambda step, folds: made.append((step, folds)) or (lambda: None))
     shared, _ = get_program(mlp(), SPEC, HEAD)
-    one = shared.training(Updates("sgd", 0.0))
-    assert shared.training(Updates("sgd", 0.0)) is one
-    assert shared.training(Updates("sgd", 0.5)) is not one
+    one = shared.training("sgd", (0,))
+    assert shared.training("sgd", (0,)) is one
+    assert shared.training("sgd", (0, 0)) is not one
+    assert shared.training("adam", (0,)) is not one
+    assert [folds for _, folds in made] == [(0,), (0, 0), (0,)]
     for k in range(KEPT):
-        shared.training(Updates("sgd", k / 100 + 0.01))
-    assert len(shared._updates) == KEPT
+        shared.training("sgd", (0, 1, k))
+    assert len(shared._compiled) == KEPT
+    assert shared.training("sgd", (0,)) is not one
+
+
+def test_numbers_of_the_update_are_not_compiled_in():
+    """Another rate, momentum, moment, decay, limit or course: the same compiled function."""
+    fit = {"units": (3,), "epochs": 1, "random_state": 0, "validation_fraction": 0}
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20.0)
+    tabdl.MLPRegressor(**fit).fit(X, y).predict(X)
+    (shared,) = programs._programs.values()
+    compiled = dict(shared._compiled)
+    others = {"learning_rate": 0.1, "momentum": 0.5, "second_moment": 0.5, "weight_decay": 0.3, "clip_norm": 0.1}
+    tabdl.MLPRegressor(**fit | others, schedule="coslog4", fade="flat_cosine", warmup=0.5).fit(X, y).predict(X)
+    assert list(programs._programs.values()) == [shared]
+    assert dict(shared._compiled) == compiled
+    tabdl.MLPRegressor(**fit, members=2).fit(X, y).predict(X)
+    assert list(programs._programs.values()) == [shared], "copies share the network"
+    assert len(shared._compiled) == len(compiled) + 2, "training and prediction of two copies"
 
 
 def test_fresh_models_have_the_parameters_and_seed_they_ask_for():
@@ -85,3 +106,29 @@ def test_values_refuse_weights_of_another_network():
         shared.values({k: v for k, v in weights.items() if k != "dense_0/bias"})
     with pytest.raises(ValueError, match=r"weight 'dense_0/bias': expected shape \(3,\), received \(4,\)"):
         shared.values(weights | {"dense_0/bias": np.zeros(4, np.float32)})
+
+
+def test_values_of_copies_are_the_rows_of_the_stacked_weights():
+    shared, network = get_program(mlp(dropout=0.3), SPEC, HEAD)
+    own = [get_weights(shared.fresh_model(network, seed)) for seed in range(3)]
+    stacked = {k: np.stack([w[k] for w in own]) for k in own[0]}
+    for value, weights in zip(shared.values(stacked, 3), own, strict=True):
+        for got, expected in zip(value, shared.values(weights)[0], strict=True):
+            np.testing.assert_array_equal(got, expected)
+    x = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    each = [shared.forward(shared.values(w), [{"numbers": x}]) for w in own]
+    np.testing.assert_allclose(shared.forward(shared.values(stacked, 3), [{"numbers": x}]), np.mean(each, axis=0), rtol=1e-5)
+    for copies in (1, 2):
+        with pytest.raises(ValueError, match="expected shape"):
+            shared.values(stacked, copies)
+
+
+def test_values_are_copies_that_later_fits_do_not_change():
+    shared, network = get_program(mlp(), SPEC, HEAD)
+    weights = get_weights(shared.fresh_model(network, 0))
+    values, x = shared.values(weights), np.ones((3, 2), np.float32)
+    before = shared.forward(values, [{"numbers": x}])
+    for v in weights.values():
+        v += 1
+    np.testing.assert_array_equal(shared.forward(values, [{"numbers": x}]), before)
+    assert (shared.forward(shared.values(weights), [{"numbers": x}]) != before).all()

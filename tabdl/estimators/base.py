@@ -41,7 +41,9 @@ class Estimator(Predictor):
     momentum: float = param(0.9, "momentum of SGD and RMSprop, first moment of the Adam family", low=0, high=0.999)
     second_moment: float = param(0.99, "second moment of the Adam family, of RMSprop and of Lion", low=0, high=0.9999)
     schedule: str = param("cosine", "course of the learning rate", options=SCHEDULES)
-    warmup: float = param(0.05, "share of the training in which the learning rate rises from zero", low=0, high=0.5)
+    warmup: float = param(
+        0.05, "share of the training in which the learning rate rises from zero; 'coslog4' rises by itself", low=0, high=0.5
+    )
     fade: str = param("none", "course of dropout and weight decay; 'flat_cosine' falls to zero in the second half", options=FADES)
     weight_decay: float = param(1e-4, "decoupled decay of kernels and embeddings, times the learning rate", low=0, high=10)
     clip_norm: float | None = param(1.0, "largest norm of the gradient of all weights; None: no limit", low=1e-3)
@@ -51,7 +53,8 @@ class Estimator(Predictor):
     bagging: int = param(
         1,
         "folds of the rows: models learn from all folds but one, with an encoder of their own, and that one picks their best "
-        "epoch; their predictions are averaged, and `out_of_fold_` has each row's by those that have not seen it",
+        "epoch; their predictions are averaged, and `out_of_fold_` has each row's by those that have not seen it, NaN where its "
+        "weight is zero",
         low=1,
         high=64,
     )
@@ -162,6 +165,10 @@ class Estimator(Predictor):
 
     def _pass(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
         self.check_params()
+        if self.bagging > 1:
+            raise ParameterError(
+                f"bagging={self.bagging} holds out folds of all rows, which partial_fit never has; use bagging=1"
+            )
         rows = self._read_rows(X, y, sample_weight)
         if not hasattr(self, "weights_"):
             everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None, list(classes))
@@ -183,7 +190,7 @@ class Estimator(Predictor):
     def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None) -> None:
         if not isinstance(schema, Schema):
             schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
-        for name in ("feature_names_in_", "partial_steps_", "weights_", "out_of_fold_"):
+        for name in ("feature_names_in_", "partial_steps_", "weights_"):
             if hasattr(self, name):
                 delattr(self, name)
         self.schema_ = schema
@@ -206,7 +213,7 @@ class Estimator(Predictor):
         weight = self._row_weights(rows)
         target = {"target": self.target_.encode(rows.y)}
         target["weight"] = np.ones(len(rows.y)) if weight is None else weight / weight.mean()
-        if self.bagging > 1 and not partial:
+        if self.bagging > 1:
             parts = self._fold_parts(rows, make_folds(rows.y, self.bagging, seed, self._stratify(rows.y)))
         else:
             parts = [self._part(self.encoder_, rows, None, held, None)]
@@ -220,7 +227,7 @@ class Estimator(Predictor):
         self.best_epoch_ = round(float(np.mean(fitted.best_epochs)))
         self._live = Live()
         self._live.ready = fitted.program, fitted.values
-        self._judge_held_out(parts)
+        self._judge_held_out(rows, parts)
 
     def _part(self, encoder: TableEncoder, rows: Rows, index: np.ndarray | None, held: Rows | None, rest: Any) -> Part:
         owner = type(self).__name__
@@ -236,9 +243,11 @@ class Estimator(Predictor):
             parts.append(self._part(encoder, rows, index, rows.take(rest), rest))
         return parts
 
-    def _judge_held_out(self, parts: list[Part]) -> None:
+    def _judge_held_out(self, rows: Rows, parts: list[Part]) -> None:
         """Predict the held-out rows, by the copies that have not seen them, for what is learned from such predictions."""
-        if parts[0].held is None:
+        self.__dict__.pop("out_of_fold_", None)
+        held = [part.held for part in parts if part.held is not None]
+        if not held:
             return
         program, values = self._warm_up()
         found = []
@@ -246,12 +255,12 @@ class Estimator(Predictor):
             own = values[p * self.copies : (p + 1) * self.copies]
             with self._on_device():
                 found.append(self.target_.decode(program.forward(own, [part.held_arrays]).astype(np.float64)))
-        weights = [self._row_weights(part.held) for part in parts]
-        weight = None if weights[0] is None else np.concatenate(weights)
-        self._learn_from_held_out(np.concatenate([part.held.y for part in parts]), np.concatenate(found), weight)
-        if len(parts) > 1:
-            order = np.argsort(np.concatenate([part.held_rows for part in parts]))
-            self.out_of_fold_ = np.concatenate(found)[order]
+        outputs, y = np.concatenate(found), np.concatenate([part.y for part in held])
+        weights = [w for part in held if (w := self._row_weights(part)) is not None]
+        self._learn_from_held_out(y, outputs, np.concatenate(weights) if weights else None)
+        folds = [part.held_rows for part in parts if part.held_rows is not None]
+        if folds:
+            self.out_of_fold_ = rows.spread(outputs[np.argsort(np.concatenate(folds))])
 
     def _validation(self, part: Part) -> Any:
         """What training needs to score held-out rows: metric, direction, function of a predict function."""

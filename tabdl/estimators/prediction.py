@@ -68,7 +68,7 @@ class Predictor(Parameters, BaseEstimator):
     def _predict_arrays(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
         """Arrays of each encoder -> decoded outputs, averaged over all copies of the network."""
         program, values = self._warm_up()
-        tables = arrays if len(arrays) == 1 else [table for table in arrays for _ in range(self.copies)]
+        tables = arrays if len(arrays) == 1 else [table for table in arrays for _ in range(len(values) // len(arrays))]
         with self._on_device():
             return self.target_.decode(program.forward(values, tables).astype(np.float64))
 

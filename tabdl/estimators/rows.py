@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,15 +17,27 @@ FEWEST = 5  # validation rows below which a score says nothing
 
 @dataclass
 class Rows:
-    """Rows with their targets; `weight` is None when all rows count the same, `order` lists ordered classes."""
+    """Rows with their targets; `weight` is None when all rows count the same, `order` lists ordered classes.
+
+    counted: which of the rows that the user gave these are, bool; None for all, and for a part of them.
+    """
 
     frame: Frame
     y: np.ndarray
     weight: np.ndarray | None
     order: list | None = None
+    counted: np.ndarray | None = None
 
     def take(self, index: np.ndarray) -> Rows:
         return Rows(self.frame.take(index), self.y[index], None if self.weight is None else self.weight[index], self.order)
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Values of these rows -> one for each row that the user gave, NaN for those of weight zero."""
+        if self.counted is None:
+            return values
+        spread = np.full((len(self.counted), *values.shape[1:]), np.nan)
+        spread[self.counted] = values
+        return spread
 
 
 @dataclass
@@ -63,7 +75,7 @@ def make_rows(frame: Frame, y: np.ndarray, sample_weight: Any, order: list | Non
     if len(counted) == 0:
         raise ParameterError("sample_weight should be positive for some rows, received zeros only")
     rows = Rows(frame, y, None if np.ptp(weight[counted]) == 0 else weight, order)
-    return rows if len(counted) == frame.rows else rows.take(counted)
+    return rows if len(counted) == frame.rows else replace(rows.take(counted), counted=weight > 0)
 
 
 def draw_seed(random_state: Any) -> int:

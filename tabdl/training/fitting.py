@@ -40,8 +40,9 @@ class Source:
     validation: Validation | None
 
 
-def _check_start(model: Any, start: Arrays) -> None:
-    shapes = {path: tuple(weight.shape) for path, weight in zip(weight_paths(model), model.weights, strict=True)}
+def _check_start(model: Any, start: Arrays, copies: int) -> None:
+    stacked = () if copies == 1 else (copies,)
+    shapes = {path: (*stacked, *weight.shape) for path, weight in zip(weight_paths(model), model.weights, strict=True)}
     if shapes != {path: array.shape for path, array in start.items()}:
         raise ParameterError(
             "warm_start expects the network of the last fit, received parameters that give it other weights; "
@@ -74,7 +75,7 @@ def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settin
         momentum=float(estimator.momentum),
         second_moment=float(estimator.second_moment),
         clip_norm=estimator.clip_norm,
-        fade=estimator.fade,
+        fade="none" if partial else estimator.fade,
         title=type(estimator).__name__,
     )
 
@@ -104,9 +105,8 @@ def _copies(
         source = sources[table]
         model = program.fresh_model(network, seed)
         if start is not None:
-            own = start if len(seeds) == 1 else {k: v[i] for k, v in start.items()}
-            _check_start(model, own)
-            set_weights(model, own)
+            _check_start(model, start, len(seeds))
+            set_weights(model, start if len(seeds) == 1 else {k: v[i] for k, v in start.items()})
         else:
             pick = slice(None) if source.rows is None else source.rows
             arrays = {k: v[pick] for k, v in (source.arrays | target).items()}

@@ -39,7 +39,8 @@ class Layout:
         """(weights,) -> arrays or tensors in their shapes."""
         cuts = np.cumsum(self.sizes)[:-1].tolist()
         parts = np.split(flat, cuts) if isinstance(flat, np.ndarray) else ops.split(flat, cuts)
-        return [part.reshape(s) if isinstance(part, np.ndarray) else ops.reshape(part, s) for part, s in zip(parts, self.shapes)]
+        reshape = np.reshape if isinstance(flat, np.ndarray) else ops.reshape
+        return [reshape(part, shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
 
 def decays(variable: Any) -> bool:

@@ -16,9 +16,10 @@ from tabdl.training.listeners import Listeners
 from tabdl.training.order import Plan
 from tabdl.training.program import Program
 from tabdl.training.progress import Progress
-from tabdl.training.schedules import factors, fades
+from tabdl.training.schedules import CYCLES, factors, fades
 
-KEPT = ("epoch", "epochs", "progress", "rate_scale", "history", "best_epoch", "best_score", "stopped")  # in a checkpoint
+KEPT = ("epoch", "epochs", "progress", "rate_scale", "history", "best_epoch", "best_score", "cycle_end", "stopped")  # in a checkpoint
+SHORTEST_CYCLE = 5  # epochs: fewer say little
 Score = Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
 
 
@@ -90,7 +91,7 @@ class Training:
         self.history: dict[str, list[float]] = {}
         self.best: list[np.ndarray] = []  # flat (copies, weights), then the other variables (copies, ...)
         self.best_epoch, self.best_score = [0] * len(copies), [np.inf] * len(copies)
-        self.stopped = False
+        self.stopped, self.cycle_end = False, 0
         flat, slots, fixed = self.step.initial_state(len(copies))
         for c, copy in enumerate(copies):
             flat[c] = self.step.layout.join([v.numpy() for v in copy.model.trainable_variables])
@@ -156,6 +157,7 @@ class Training:
             self.call("on_train_batch_begin", chunk * plan.steps)
             scaled = rates[chunk] * np.float32(self.rate_scale)
             self.state, loss = self.run(self.state, data, order[chunk], keep[chunk], scaled, fading[chunk], s.knobs)
+            self.rate = self.listeners.rate = float(scaled[keep[chunk].any(axis=(1, 2))][-1])  # of the last step that moved
             losses.append(float(loss.mean()))
             self.call("on_train_batch_end", (chunk + 1) * plan.steps - 1, {"loss": losses[-1]})
             bar.advance(plan.steps)
@@ -182,10 +184,23 @@ class Training:
             sign = -1.0 if validation.larger_is_better else 1.0
             told["val_loss"] = sign * float(np.mean(scores))  # what Keras's callbacks look at by default
             self.keep_best([sign * score for score in scores])
-            self.stopped = self.stopped or all(self.epoch - best >= self.settings.patience for best in self.best_epoch)
+            self.stopped = self.stopped or self.stalled()
         for key, value in {"epoch": self.epoch, **logs}.items():
             self.history.setdefault(key, []).append(value)
         self.call("on_epoch_end", self.epoch - 1, logs | told)
+
+    def stalled(self) -> bool:
+        """Whether no copy has become better for `patience` epochs; with cycles, in the one that ends now."""
+        if self.settings.schedule not in CYCLES:
+            return all(self.epoch - best >= self.settings.patience for best in self.best_epoch)
+        ends = CYCLES[self.settings.schedule]
+        share = (1 - self.progress) / max(1, self.epochs - self.epoch)  # an epoch's
+        now = [end for end in ends if abs(end - self.progress) <= share / 2]
+        if not now:
+            return False
+        before = self.cycle_end
+        self.cycle_end = self.epoch
+        return self.epoch - before >= SHORTEST_CYCLE and all(best <= before for best in self.best_epoch)
 
     def values(self, copy: int) -> list[Any]:
         """Current values of one copy, as the compiled forward takes them."""
@@ -208,8 +223,9 @@ class Training:
         self.remember()
         scores = []
         for c, copy in enumerate(self.copies):
-            values = self.values(c)
-            scores.append(copy.validation.score(lambda arrays, values=values: self.program.forward([values], [arrays])))
+            if copy.validation is not None:
+                values = self.values(c)
+                scores.append(copy.validation.score(lambda arrays, values=values: self.program.forward([values], [arrays])))
         return scores
 
     def keep_best(self, ranked: list[float]) -> None:

@@ -17,6 +17,7 @@ import tabdl
 from tabdl import models, testing
 
 ROWS = 120
+COPIES = {"EmbeddingRegressor": {"members": 2}, "ResNetRegressor": {"bagging": 2}}  # the others are one model each
 
 
 def main() -> None:
@@ -31,7 +32,8 @@ def main() -> None:
         classes = name.endswith("Classifier")
         y = rng.integers(0, 3, ROWS) if classes else rng.normal(size=ROWS)
         small = {"units": (8,), "width": 8, "blocks": 1, "members": 2, "bins": 4}
-        params = {k: v for k, v in small.items() if k in cls.fields}
+        params = {k: v for k, v in small.items() if k in cls.fields and (k != "members" or cls.one_for_all_members)}
+        params |= COPIES.get(name, {})
         model = cls(epochs=2, random_state=0, **params).fit(table, y)
         tabdl.save(model, folder / f"{name}.tabdl")
         outputs = model.predict_proba(table) if classes else model.predict(table)
