@@ -26,6 +26,7 @@ class Network(Parameters):
         high=64,
     )
     compares_rows: ClassVar[bool] = False  # whether `forward` takes the targets of the rows too, and gives logits
+    automatic_training: ClassVar[tuple[int, int]] = (2_000, 12)  # steps that epochs="auto" aims at, and fewest epochs
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
 
     def network_params(self) -> dict[str, Any]:
@@ -34,6 +35,11 @@ class Network(Parameters):
         cls = network_class(type(self))
         own = {name: getattr(self, name) for name in cls.fields if name != "members" or cls.one_for_all_members}
         return own | {name: sizes[name] for name, value in own.items() if name in sizes and isinstance(value, str)}
+
+    @property
+    def contains_rows(self) -> bool:
+        """Whether the fitted network keeps rows of the training table, embedded."""
+        return self.compares_rows
 
     @property
     def copies(self) -> int:

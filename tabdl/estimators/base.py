@@ -13,7 +13,7 @@ from numpy.random import RandomState
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.estimators.prediction import Live, Predictor, start_backend
-from tabdl.estimators.rows import Part, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows
+from tabdl.estimators.rows import Fold, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows
 from tabdl.frames import read_frame
 from tabdl.inference import check_finite
 from tabdl.network import network_class
@@ -196,75 +196,81 @@ class Estimator(Predictor):
         self.schema_ = schema
         frame = schema.read(rows.frame, owner=type(self).__name__)
         self.encoder_ = TableEncoder(schema).fit(frame, rows.weight)
-        spec = self.encoder_.spec
-        self.sizes_ = network_class(type(self)).automatic(rows.frame.rows, spec.numbers + spec.flags + len(spec.categories))
+        self.sizes_ = self._sizes(rows.frame.rows)
         self.n_features_in_ = len(rows.frame.columns)
         if rows.frame.named:
             self.feature_names_in_ = np.array(list(rows.frame.columns), dtype=object)
+
+    def _sizes(self, rows: int) -> dict[str, Any]:
+        """Parameters that are 'auto', for a training table of so many rows."""
+        spec = self.encoder_.spec
+        return network_class(type(self)).automatic(rows, spec.numbers + spec.flags + len(spec.categories))
 
     def _check_columns(self, rows: Rows) -> None:
         self.schema_.read(rows.frame, owner=type(self).__name__)
 
     def _train(self, rows: Rows, held: Rows | None, seed: int, *, partial: bool = False) -> None:
         start_backend()
+        if self.bagging > 1:
+            folds = self._folds(rows, make_folds(rows.y, self.bagging, seed, self._stratify(rows.y)))
+        else:
+            folds = [self._fold(self.encoder_, rows, None, held, None)]
+        self.encoders_ = [fold.encoder for fold in folds]
+        with self._on_device():
+            found = self._fit_folds(rows, folds, seed, partial)
+        self.__dict__.pop("out_of_fold_", None)
+        if found:
+            self._learn_from_held_out(*self._held_out(folds, found))
+        if len(folds) > 1:
+            order = np.argsort(np.concatenate([fold.held_rows for fold in folds]))
+            self.out_of_fold_ = rows.spread(np.concatenate(found)[order])
+
+    def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
+        """Train the copies of each fold; decoded predictions of each fold's held-out rows by those that have not seen them."""
         from tabdl.training.fitting import Source, fit_network
 
-        start = getattr(self, "weights_", None)
         weight = self._row_weights(rows)
         target = {"target": self.target_.encode(rows.y)}
         target["weight"] = np.ones(len(rows.y)) if weight is None else weight / weight.mean()
-        if self.bagging > 1:
-            parts = self._fold_parts(rows, make_folds(rows.y, self.bagging, seed, self._stratify(rows.y)))
-        else:
-            parts = [self._part(self.encoder_, rows, None, held, None)]
-        self.encoders_ = [part.encoder for part in parts]
-        count = self.copies * len(parts)
+        count = self.copies * len(folds)
         seeds = [seed] if count == 1 else [derive(seed, f"copy {i}") for i in range(count)]
-        sources = [Source(part.arrays, part.rows, self._validation(part)) for part in parts]
-        with self._on_device():
-            fitted = fit_network(self, sources, target, seeds, start=start, partial=partial)
+        sources = [Source(fold.arrays, fold.rows, self._validation(fold)) for fold in folds]
+        fitted = fit_network(self, sources, target, seeds, start=getattr(self, "weights_", None), partial=partial)
         self.weights_, self.history_ = fitted.weights, fitted.history
         self.best_epoch_ = round(float(np.mean(fitted.best_epochs)))
         self._live = Live()
-        self._live.ready = fitted.program, fitted.values
-        self._judge_held_out(rows, parts)
+        self._live.ready = program, values = fitted.program, fitted.values
+        return [
+            self.target_.decode(
+                program.forward(values[f * self.copies : (f + 1) * self.copies], [fold.held_arrays]).astype(np.float64)
+            )
+            for f, fold in enumerate(folds)
+            if fold.held is not None
+        ]
 
-    def _part(self, encoder: TableEncoder, rows: Rows, index: np.ndarray | None, held: Rows | None, rest: Any) -> Part:
+    def _held_out(self, folds: list[Fold], found: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """(y, outputs, weight) of all held-out rows."""
+        held = [fold.held for fold in folds if fold.held is not None]
+        weights = [w for part in held if (w := self._row_weights(part)) is not None]
+        return np.concatenate([part.y for part in held]), np.concatenate(found), np.concatenate(weights) if weights else None
+
+    def _fold(self, encoder: TableEncoder, rows: Rows, index: np.ndarray | None, held: Rows | None, rest: Any) -> Fold:
         owner = type(self).__name__
         held_arrays = {} if held is None else encoder.encode(held.frame, owner=owner)
-        return Part(encoder, encoder.encode(rows.frame, owner=owner), index, held, held_arrays, rest)
+        return Fold(encoder, encoder.encode(rows.frame, owner=owner), index, held, held_arrays, rest)
 
-    def _fold_parts(self, rows: Rows, folds: list[tuple[np.ndarray, np.ndarray]]) -> list[Part]:
+    def _folds(self, rows: Rows, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[Fold]:
         codes = self.encoder_.codes(self.schema_.read(rows.frame, owner=type(self).__name__))
-        parts = []
-        for index, rest in folds:
+        folds = []
+        for index, rest in pairs:
             weight = None if rows.weight is None else rows.weight[index]
             encoder = TableEncoder(self.schema_).fit_codes(codes[index], weight, like=self.encoder_)
-            parts.append(self._part(encoder, rows, index, rows.take(rest), rest))
-        return parts
+            folds.append(self._fold(encoder, rows, index, rows.take(rest), rest))
+        return folds
 
-    def _judge_held_out(self, rows: Rows, parts: list[Part]) -> None:
-        """Predict the held-out rows, by the copies that have not seen them, for what is learned from such predictions."""
-        self.__dict__.pop("out_of_fold_", None)
-        held = [part.held for part in parts if part.held is not None]
-        if not held:
-            return
-        program, values = self._warm_up()
-        found = []
-        for p, part in enumerate(parts):
-            own = values[p * self.copies : (p + 1) * self.copies]
-            with self._on_device():
-                found.append(self.target_.decode(program.forward(own, [part.held_arrays]).astype(np.float64)))
-        outputs, y = np.concatenate(found), np.concatenate([part.y for part in held])
-        weights = [w for part in held if (w := self._row_weights(part)) is not None]
-        self._learn_from_held_out(y, outputs, np.concatenate(weights) if weights else None)
-        folds = [part.held_rows for part in parts if part.held_rows is not None]
-        if folds:
-            self.out_of_fold_ = rows.spread(outputs[np.argsort(np.concatenate(folds))])
-
-    def _validation(self, part: Part) -> Any:
+    def _validation(self, fold: Fold) -> Any:
         """What training needs to score held-out rows: metric, direction, function of a predict function."""
-        held, arrays = part.held, part.held_arrays
+        held, arrays = fold.held, fold.held_arrays
         if held is None:
             return None
         from tabdl.training import metrics

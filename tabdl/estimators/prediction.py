@@ -44,6 +44,7 @@ class Predictor(Parameters, BaseEstimator):
     weights_: dict[str, np.ndarray]
     history_: dict[str, list[float]]
     best_epoch_: int
+    sizes_: dict[str, Any]
     copies: int
     device: str | None
 
@@ -84,6 +85,17 @@ class Predictor(Parameters, BaseEstimator):
             values = program.values(self.weights_, self.copies * len(self.encoders_))
             self._live.ready = ready = program, values
         return ready
+
+    def _fitted_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What training has left: plain JSON, and weights by name."""
+        return {"sizes": self.sizes_, "history": self.history_, "best_epoch": self.best_epoch_}, self.weights_
+
+    def _restore_fitted(self, state: dict[str, Any], weights: dict[str, np.ndarray]) -> None:
+        """The opposite of `_fitted_state`; encoders and target are there already."""
+        self.sizes_ = {str(k): int(v) for k, v in state["sizes"].items()}
+        self.history_ = {str(k): [float(x) for x in v] for k, v in state["history"].items()}
+        self.best_epoch_, self.weights_ = int(state["best_epoch"]), weights
+        self._live = Live()
 
     def _on_device(self) -> Any:
         if self.device is None:

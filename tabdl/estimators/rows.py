@@ -41,7 +41,7 @@ class Rows:
 
 
 @dataclass
-class Part:
+class Fold:
     """What some copies of the network learn from, and the rows that judge them.
 
     arrays: encoded inputs of all rows; rows: numbers of those to learn from, None for all. held_rows: numbers of the rows in

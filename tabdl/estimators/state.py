@@ -10,7 +10,7 @@ import numpy as np
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError
-from tabdl.estimators.base import Estimator, Live
+from tabdl.estimators.base import Estimator
 from tabdl.targets import Target, tag_labels, untag_labels
 
 NOT_SAVED = ("callbacks", "checkpoint", "device")  # belong to one fit or one machine
@@ -20,21 +20,20 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(JSON, arrays) of a fitted estimator; arrays are named "weights/..." or "encoder/..."."""
     estimator._check_fitted()
     encoder, arrays = estimator.encoder_.state()
+    fitted, weights = estimator._fitted_state()
     folds = estimator.encoders_ if len(estimator.encoders_) > 1 else []
     state = {
         "params": {k: _plain(v) for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED},
         "encoder": encoder,
         "target": {"kind": type(estimator.target_).__name__, **estimator.target_.state()},
-        "sizes": estimator.sizes_,
+        "fitted": fitted,
         "folds": len(folds),
-        "history": estimator.history_,
-        "best_epoch": estimator.best_epoch_,
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
         "classes": tag_labels(estimator.classes_) if hasattr(estimator, "classes_") else None,
-        "contains_rows": False,
+        "contains_rows": estimator.contains_rows,
     }
-    named = {f"encoder/{k}": v for k, v in arrays.items()} | {f"weights/{k}": v for k, v in estimator.weights_.items()}
+    named = {f"encoder/{k}": v for k, v in arrays.items()} | {f"weights/{k}": v for k, v in weights.items()}
     for i, fold in enumerate(folds):
         named |= {f"fold{i}/{k}": v for k, v in fold.state()[1].items()}
     return state, named
@@ -60,15 +59,12 @@ def unpack(
     estimator.encoders_ = folds or [estimator.encoder_]
     kind = dict(state["target"])
     estimator.target_ = Target.kinds[kind.pop("kind")].from_state(kind)
-    estimator.sizes_ = {str(k): int(v) for k, v in state["sizes"].items()}
-    estimator.weights_ = _under("weights/", arrays)
-    estimator.history_ = {str(k): [float(x) for x in v] for k, v in state["history"].items()}
-    estimator.best_epoch_, estimator.n_features_in_ = int(state["best_epoch"]), int(state["n_features_in"])
+    estimator.n_features_in_ = int(state["n_features_in"])
     if state["feature_names_in"]:
         estimator.feature_names_in_ = np.array(state["feature_names_in"], dtype=object)
     if state["classes"] is not None:
         estimator.classes_ = untag_labels(state["classes"])
-    estimator._live = Live()
+    estimator._restore_fitted(state["fitted"], _under("weights/", arrays))
     estimator._warm_up()
     return estimator
 

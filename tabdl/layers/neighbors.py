@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from tabdl.spec import Head, Inputs
+
+UNSURE = 1e-3  # share of a probability that no vote can take away
 FAR = -1e9  # log weight of an empty place in the memory
 
 
@@ -55,14 +59,38 @@ class SoftVote(keras.layers.Layer):
         return super().get_config() | {"context": self.context, "memory": self.memory}
 
 
-def vote(z: Any, inputs: Any, context: int, memory: int) -> Any:
-    """Logits (rows, outputs) of the neighbours' vote."""
-    head, target = inputs.head, inputs.target
-    if head.link == "softmax":
-        target = ops.one_hot(ops.cast(target[:, 0], "int32"), head.outputs)
-    votes = SoftVote(context, memory)(z, target, inputs.weight)
+def vote(z: Any, inputs: Inputs, context: Any, memory: Any) -> Any:
+    """Logits (rows, outputs) that the links of the head turn into what the neighbours' votes say."""
+    head: Any = inputs.head
+    votes = SoftVote(context, memory)(z, _shown(inputs.target, head), inputs.weight)
     if head.link == "identity":
         return votes
-    sure = 1e-3
-    p = sure / 2 + votes * (1 - sure)
-    return ops.log(p) - ops.log1p(-p) if head.link == "sigmoid" else ops.log(p)
+    if head.link == "ascending":
+        return _quantiles(votes, head.levels)
+    sure = votes * (1 - UNSURE) + UNSURE / 2
+    if head.link in ("exp", "softmax"):
+        return ops.log(sure)
+    logits = ops.log(sure) - ops.log1p(-sure)  # (rows, outputs)
+    return logits if head.link == "sigmoid" else _steps(logits, -1.0)
+
+
+def _shown(target: Any, head: Head) -> Any:
+    """What neighbours vote with (rows, columns): classes as one-hot, thresholds passed, numbers and their squares."""
+    if head.link == "softmax":
+        return ops.one_hot(ops.cast(target[:, 0], "int32"), head.outputs)
+    if head.link == "cumulative":
+        return ops.cast(target > ops.arange(head.outputs, dtype="float32"), "float32")
+    return ops.concatenate([target, target**2], axis=-1) if head.link == "ascending" else target
+
+
+def _quantiles(votes: Any, levels: tuple[float, ...]) -> Any:
+    """Quantiles of a normal distribution with the mean and spread of the votes, as `links.ascending` takes them."""
+    mean, squares = votes[:, :1], votes[:, 1:]
+    spread = ops.sqrt(ops.maximum(squares - mean**2, 1e-4))
+    return _steps(mean + spread * np.array([NormalDist().inv_cdf(level) for level in levels], "float32"), 1.0)
+
+
+def _steps(values: Any, sign: float) -> Any:
+    """First value, then what softplus turns into the distances to the next ones: the opposite of `links.ascending`."""
+    distances = ops.maximum(sign * (values[:, 1:] - values[:, :-1]), 1e-6)
+    return ops.concatenate([values[:, :1], distances + ops.log(-ops.expm1(-distances))], axis=-1)

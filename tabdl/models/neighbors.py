@@ -21,12 +21,13 @@ class Neighbors(TableNetwork):
     width: int = param(64, "dimensions of the space", low=2, high=512)
     embedding_width: int = param(16, "size of a number's periodic embedding", low=2, high=64)
     frequencies: int = param(16, "", low=1, high=128)
-    sigma: float = param(0.1, "", low=0.001, high=10)
+    sigma: float = param(0.3, "", low=0.001, high=10)
     blocks: int = param(0, "", low=0, high=4)
-    dropout: float = param(0.1, "share of the embedded values switched off", low=0, high=0.9, weight=True)
+    dropout: float = param(0.0, "share of the embedded values switched off", low=0, high=0.9, weight=True)
     context: int | str = param("auto", "neighbours that a training step shows", low=1, high=65536, options=("auto",))
     memory: int | str = param("auto", "training rows that are kept", low=1, high=50_000, options=("auto",))
-    defaults = {"learning_rate": 1e-2, "weight_decay": 1e-2}
+    defaults = {"learning_rate": 1e-2, "weight_decay": 1e-2, "batch_size": 512, "schedule": "coslog4"}
+    automatic_training = (800, 2)
     compares_rows = True
 
     @classmethod

@@ -59,7 +59,8 @@ def _batch_size(asked: int | str, rows: int) -> int:
 def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settings:
     """Parameters of the estimator with every 'auto' made a number."""
     plan = Plan.of(rows, _batch_size(estimator.batch_size, rows), estimator.network_params().get("context", 0))
-    epochs = automatic_epochs(plan.steps * plan.chunks) if estimator.epochs == "auto" else int(estimator.epochs)
+    wanted, fewest = estimator.automatic_training
+    epochs = automatic_epochs(plan.steps * plan.chunks, wanted, fewest) if estimator.epochs == "auto" else int(estimator.epochs)
     return Settings(
         plan=plan,
         epochs=1 if partial else epochs,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tabdl.errors import ParameterError
+
 CHUNK = 128  # steps in one compiled call: the grain of time limits and batch callbacks
 
 
@@ -26,15 +28,17 @@ class Plan:
     @classmethod
     def of(cls, rows: int, batch_size: int, context: int = 0) -> Plan:
         """At most `batch_size` rows a step, every row once an epoch."""
-        steps = math.ceil(rows / min(batch_size, rows))
+        if context >= rows:
+            raise ParameterError(f"context={context} expects more than {context} training rows, received {rows}; lower it")
+        steps = math.ceil(rows / min(batch_size, rows - context))
         chunks = math.ceil(steps / CHUNK)
         steps = math.ceil(steps / chunks)
         batch = math.ceil(rows / (steps * chunks))
-        return cls(rows, batch, steps, chunks, min(context, rows - batch))
+        return cls(rows, batch, steps, chunks, context)
 
     def of_rows(self, rows: int) -> Plan:
         """The same steps for a few rows less."""
-        return replace(self, rows=rows, context=min(self.context, rows - self.batch))
+        return replace(self, rows=rows)
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Row numbers int32 (chunks, steps, batch + context) and 1/0 for rows that count / only fill a step or are context."""
@@ -61,6 +65,6 @@ def automatic_batch_size(rows: int) -> int:
     return 1_024
 
 
-def automatic_epochs(steps: int) -> int:
-    """About 2,000 steps in all, between 12 and 100 epochs."""
-    return int(np.clip(math.ceil(2_000 / steps), 12, 100))
+def automatic_epochs(steps: int, wanted: int = 2_000, fewest: int = 12) -> int:
+    """About `wanted` steps in all, between `fewest` and 100 epochs."""
+    return int(np.clip(math.ceil(wanted / steps), fewest, 100))

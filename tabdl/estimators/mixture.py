@@ -1,0 +1,152 @@
+"""Several networks on the same encoded table, averaged with shares found on held-out rows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tabdl.estimators.base import Estimator
+from tabdl.estimators.prediction import Live
+from tabdl.estimators.rows import Fold, Rows, derive
+
+PRIOR = 4.0  # nats: what held-out rows must say against equal shares before these change much
+KEPT_BACK = ("random_state", "members", "bagging", "validation_fraction", "warm_start")  # a part has these from the mixture
+
+
+class Mixture(Estimator):
+    """Base of estimators that hold several, as the network's method `networks` says. It stands before Classifier or Regressor.
+
+    A parameter that is not at its default goes to every part that has it.
+    """
+
+    parts_: dict[str, Any]
+    shares_: np.ndarray
+    networks: Callable[[], dict[str, tuple[str, dict[str, Any]]]]  # name of a part -> (architecture, its parameters)
+
+    def _make_parts(self, rows: int) -> dict[str, Any]:
+        """Unfitted estimators for the encoders and target of this one."""
+        from tabdl import models
+
+        kind = "classifier" if hasattr(self, "predict_proba") else "regressor"
+        given = {k: getattr(self, k) for k, f in self.fields.items() if k not in KEPT_BACK and getattr(self, k) != f.default}
+        if self.time_limit is not None:
+            given["time_limit"] = self.time_limit / len(self.networks())
+        parts = {}
+        for name, (architecture, own) in self.networks().items():
+            cls = models.find(architecture, kind)
+            part: Any = cls(**own | {k: v for k, v in given.items() if k in cls.fields})
+            if self.checkpoint is not None:
+                part.checkpoint = Path(f"{self.checkpoint}.{name}")
+            parts[name] = self._share_columns(part)
+            part.sizes_ = part._sizes(rows)
+        return parts
+
+    def _share_columns(self, part: Any) -> Any:
+        """Schema, encoders and target of this estimator, for a part."""
+        for attribute in ("schema_", "encoder_", "encoders_", "target_", "classes_"):
+            if hasattr(self, attribute):
+                setattr(part, attribute, getattr(self, attribute))
+        part._live = Live()
+        return part
+
+    def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
+        if hasattr(self, "weights_"):
+            parts = {name: self._share_columns(copy.copy(part)) for name, part in self.parts_.items()}
+        else:
+            parts = self._make_parts(rows.frame.rows)
+        found = [part._fit_folds(rows, folds, derive(seed, name), partial) for name, part in parts.items()]
+        self.parts_ = parts
+        if found[0]:
+            y, _, weight = self._held_out(folds, found[0])
+            outputs = np.stack([np.concatenate(own) for own in found])  # (parts, rows, ...)
+            self.shares_ = find_shares(lambda shares: self._nats(y, mix(shares, outputs), weight), len(parts))
+        elif not partial or not hasattr(self, "shares_"):
+            self.shares_ = np.full(len(parts), 1 / len(parts))
+        first = next(iter(parts.values()))
+        self.history_, self.best_epoch_ = first.history_, first.best_epoch_
+        self.weights_ = {f"{name}/{path}": array for name, part in parts.items() for path, array in part.weights_.items()}
+        self._live = Live()
+        return [mix(self.shares_, np.stack(own)) for own in zip(*found, strict=True)]
+
+    def _nats(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> float:
+        """Negative log-likelihood of held-out rows, up to a constant: how much the rows say about the shares."""
+        from tabdl.training import metrics
+
+        truth, head = self._truth(y), self.target_.head
+        if hasattr(self, "classes_"):
+            return len(y) * metrics.log_loss(truth, outputs, weight)
+        if head.link == "exp":
+            return len(y) / 2 * metrics.poisson_deviance(truth, outputs, weight)
+        if head.levels:
+            error = metrics.pinball(truth, outputs, weight, levels=head.levels)
+        else:
+            error = (metrics.mae if head.loss == "mae" else metrics.rmse)(truth, outputs, weight)
+        return len(y) * float(np.log(max(error, 1e-300)))
+
+    def _predict_arrays(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
+        self._warm_up()
+        return mix(self.shares_, np.stack([part._predict_arrays(arrays) for part in self.parts_.values()]))
+
+    def _warm_up(self) -> Any:
+        for part in self.parts_.values():
+            part._warm_up()
+        return None
+
+    @property
+    def contains_rows(self) -> bool:
+        return any(part.contains_rows for part in self.parts_.values())
+
+    @property
+    def models_(self) -> list[Any]:
+        """All fitted `keras.Model`s of all parts."""
+        self._check_fitted()
+        return [model for part in self.parts_.values() for model in part.models_]
+
+    def _fitted_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        parts = {name: part._fitted_state()[0] for name, part in self.parts_.items()}
+        return {"parts": parts, "shares": self.shares_.tolist(), "sizes": self.sizes_}, self.weights_
+
+    def _restore_fitted(self, state: dict[str, Any], weights: dict[str, np.ndarray]) -> None:
+        self.sizes_ = {str(k): int(v) for k, v in state["sizes"].items()}
+        self.parts_ = self._make_parts(2)
+        self.shares_ = np.array(state["shares"], dtype=np.float64)
+        if set(state["parts"]) != set(self.parts_) or self.shares_.shape != (len(self.parts_),):
+            raise ValueError(f"expected parts {sorted(self.parts_)} with a share each, received {sorted(state['parts'])}")
+        for name, part in self.parts_.items():
+            own = {k.removeprefix(f"{name}/"): v for k, v in weights.items() if k.startswith(f"{name}/")}
+            part._restore_fitted(state["parts"][name], own)
+        first = next(iter(self.parts_.values()))
+        self.history_, self.best_epoch_, self.weights_, self._live = first.history_, first.best_epoch_, weights, Live()
+
+
+def mix(shares: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Weighted mean over the first axis of outputs (parts, rows, ...)."""
+    return np.tensordot(shares, outputs, axes=1)
+
+
+def find_shares(nats: Callable[[np.ndarray], float], parts: int) -> np.ndarray:
+    """Shares (parts,), positive and of sum 1, that make nats(shares) + PRIOR * divergence from equal shares smallest.
+
+    nats: a negative log-likelihood of held-out rows; few rows move little, however well one part does on them.
+    """
+    from scipy.optimize import minimize
+
+    def shares(free: np.ndarray) -> np.ndarray:
+        logits = np.append(free, 0.0)
+        powers = np.exp(logits - logits.max())
+        return powers / powers.sum()
+
+    def objective(free: np.ndarray) -> float:
+        s = shares(free)
+        return nats(s) + PRIOR * float(np.sum(s * np.log(np.maximum(s * parts, 1e-300))))
+
+    if parts == 1:
+        return np.ones(1)
+    corners = np.vstack([np.zeros(parts - 1), np.eye(parts - 1)])
+    options = {"initial_simplex": corners, "xatol": 1e-3, "fatol": 1e-3, "maxiter": 400}
+    found = minimize(objective, corners[0], method="Nelder-Mead", options=options)
+    return shares(found.x)
