@@ -24,7 +24,7 @@ from tabdl.training import program as programs
 EPOCHS = 4
 SMALL = {
     "mlp": {"units": (8,), "norm": "batch", "dropout": 0.3},
-    "embedding": {"units": (8,)},
+    "embedding": {"units": (8,), "members": 2},
     "resnet": {"blocks": 1, "width": 8},
     "tabm": {"members": 2, "width": 8, "bins": 6},
 }
@@ -105,7 +105,7 @@ def there(here, tmp_path_factory):
     (folder / "models.json").write_text(json.dumps([SMALL, EPOCHS]))
     for name, model in here[0].items():
         tabdl.save(model, folder / f"{name}.tabdl")
-    return folder, child(folder, "out.npz", "kill", "tabm mlp", " ".join(SMALL))
+    return folder, child(folder, "out.npz", "kill", "tabm mlp embedding", " ".join(SMALL))
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -185,7 +185,7 @@ def test_saved_and_loaded_is_the_same_to_the_bit(name, here, there):
 
 def test_a_new_process_fits_and_loads_the_same_to_the_bit(here, there):
     _, found = there
-    for name in ("tabm", "mlp"):
+    for name in ("tabm", "mlp", "embedding"):
         np.testing.assert_array_equal(found[f"fit/{name}"], here[1][name])
         np.testing.assert_array_equal(found[f"again/{name}"], here[1][name])
     for name in SMALL:
@@ -228,11 +228,11 @@ def jax(there):
     pytest.importorskip("jax", reason="the extra `jax` is not installed")
     folder, _ = there
     (folder / "killed.npz").unlink(missing_ok=True)
-    first = child(folder, "jax.npz", "kill", "mlp", "mlp tabm", "jax")
+    first = child(folder, "jax.npz", "kill", "mlp", "mlp tabm embedding", "jax")
     return first, child(folder, "jax_resumed.npz", "resume", "mlp", "", "jax")
 
 
-@pytest.mark.parametrize("name", ["mlp", "tabm"])
+@pytest.mark.parametrize("name", ["mlp", "tabm", "embedding"])
 def test_saved_under_tensorflow_loaded_under_jax(name, here, jax):
     expected = here[1][name]
     assert np.abs(jax[0][f"load/{name}"] - expected).max() <= 1e-5 * expected.std()

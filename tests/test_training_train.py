@@ -170,6 +170,32 @@ def test_early_stopping_of_keras_restores_its_best_weights_without_validation(pr
     assert same(weights, first)
 
 
+class SetWeights(keras.callbacks.Callback):
+    """Sets all weights to a constant when one epoch begins."""
+
+    def __init__(self, epoch, value):
+        super().__init__()
+        self.when, self.value = epoch, value
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.when:
+            for weight in self.model.trainable_weights:
+                weight.assign(np.full(weight.shape, self.value))
+
+
+def test_training_goes_on_from_weights_that_a_callback_has_set(program):
+    shared, network = program
+    model = shared.fresh_model(network, 1)
+    for weight in model.trainable_weights:
+        weight.assign(np.full(weight.shape, 0.3))
+    expected = train(shared, [Copy(model, 5)], DATA, SETTINGS).weights()
+    assert same(run(program, None, [SetWeights(0, 0.3)])[1], expected)
+    assert not same(run(program)[1], expected)
+    frozen = {"optimizer": "sgd", "momentum": 0.0, "learning_rate": 1e-6}
+    for weight in (w for k, w in run(program, None, [SetWeights(3, 0.3)], **frozen)[1].items() if not k.endswith("rate")):
+        np.testing.assert_allclose(weight, 0.3, atol=1e-3, err_msg="epochs before it are forgotten")
+
+
 def test_stop_training_ends_the_fit_after_the_epoch(program):
     state, weights = run(program, None, [StopAfter(2)])
     assert state.history["epoch"] == [1, 2]
@@ -222,6 +248,26 @@ def test_time_limit_holds_on_the_clock_on_the_wall(program):
     state, _ = run(program, epochs=10**6, time_limit=0.5)
     assert time.monotonic() - begun < 1.5
     assert 1 <= len(state.history["epoch"]) < 10**6
+
+
+def test_copies_have_their_own_order_validation_best_epoch_and_rows(program):
+    """Two copies side by side end as two that are alone, each at the best epoch of its own."""
+    shared, network = program
+    scores = {5: [3.0, 1.0, 2.0, 4.0], 6: [4.0, 3.0, 2.0, 1.5]}
+    rows = {5: np.arange(0, 40), 6: np.arange(20, 60)}
+    settings = replace(SETTINGS, plan=Plan.of(40, 20), clip_norm=0.5, weight_decay=0.1)
+
+    def copy(seed):
+        return Copy(shared.fresh_model(network, seed), seed, rows[seed], 0, scripted(scores[seed])[0])
+
+    both = train(shared, [copy(5), copy(6)], DATA, settings)
+    assert both.best_epoch == [2, 4]
+    assert both.history["val_made_up"] == [3.5, 2.0, 2.0, 2.75]
+    for c, seed in enumerate((5, 6)):
+        alone = train(shared, [copy(seed)], DATA, settings)
+        assert alone.best_epoch == [both.best_epoch[c]]
+        for name, weight in alone.weights().items():
+            np.testing.assert_allclose(both.weights()[name][c], weight, rtol=1e-5, atol=1e-6, err_msg=f"{seed} {name}")
 
 
 def test_a_diverging_training_says_so(program):

@@ -19,7 +19,7 @@ from tabdl.spec import Head, Spec
 from tabdl.training.losses import make_loss
 from tabdl.training.step import Step
 
-KEPT = 32  # programs in memory, and compiled functions of one; the least recently used goes first
+KEPT = 32  # programs in memory, of which the least recently used goes first, and compiled functions of one, the oldest first
 
 
 class Program:
@@ -80,13 +80,15 @@ class Program:
         return self._memory
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        if key not in self._compiled:
+        found = self._compiled.get(key)  # without the lock: a prediction does not wait for what a fit compiles
+        if found is None:
             with self.lock:
-                if key not in self._compiled:
+                found = self._compiled.get(key)
+                if found is None:
                     while len(self._compiled) >= KEPT:
                         self._compiled.popitem(last=False)
-                    self._compiled[key] = make()
-        return self._compiled[key]
+                    found = self._compiled[key] = make()
+        return found
 
     def fresh_model(self, network: Network, seed: int) -> Any:
         """A new model with its own initial weights."""
