@@ -240,9 +240,9 @@ def test_sizes_of_fttransformer() -> None:
 @effect("DCN.crosses", "DCN.rank", "DCN.units")
 def test_sizes_of_dcn() -> None:
     encoded = 4 * 3 + 1 + 6 + 39  # numbers, flag, one-hot categories
-    whole = network(DCN, crosses=3, rank=None, units=(7, 9), embedding_width=3)
+    whole = network(DCN, crosses=3, rank=None, units=(7, 9), embedding_width=3, wide=False)
     assert kernels(whole) == [*3 * [(encoded, encoded)], (encoded, 7), (7, 9), (9, 1)]
-    low = network(DCN, crosses=1, rank=5, units=(7,), embedding_width=3)
+    low = network(DCN, crosses=1, rank=5, units=(7,), embedding_width=3, wide=False)
     assert kernels(low) == [(encoded, 5), (5, encoded), (encoded, 7), (7, 1)]
 
 

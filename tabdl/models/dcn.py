@@ -24,7 +24,7 @@ class DCN(TableNetwork):
     crosses: int = param(2, "cross layers, each of which adds products of one column more", low=1, high=8)
     rank: int | None = param(16, "rank of a cross layer's kernel where that has fewer weights; None: full", low=1, high=1024)
     units: tuple[int, ...] = param((128, 128), "width of each dense layer", low=1, high=2048, longest=16)
-    wide: bool = param(False, "whether the head sees the inputs too: a linear model beside the deep one")
+    wide: bool = param(True, "whether the head sees the inputs too: a linear model beside the deep one")
     bins: int | None = param(48, "pieces of a number's piecewise-linear embedding; None: the number itself", low=2, high=256)
     embedding_width: int = param(8, "size of a number's embedding", low=1, high=64)
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
