@@ -27,7 +27,8 @@ class DCN(TableNetwork):
     wide: bool = param(True, "whether the head sees the inputs too: a linear model beside the deep one")
     bins: int | None = param(48, "pieces of a number's piecewise-linear embedding; None: the number itself", low=2, high=256)
     embedding_width: int = param(8, "size of a number's embedding", low=1, high=64)
-    dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
+    dropout: float = param(0.2, "share of hidden units switched off", low=0, high=0.9, weight=True)
+    defaults = {"learning_rate": 2e-3}
 
     def forward(self, inputs: Inputs) -> Any:
         numbers = layers.numbers.piecewise_linear(inputs, self.bins, self.embedding_width) if self.bins else inputs.numbers
