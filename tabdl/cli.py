@@ -102,7 +102,8 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     "--model",
     default="tabm",
     show_default=True,
-    help="Architecture: embedding, mlp, resnet, tabm. A network of your own only by its entry point in the group tabdl.models.",
+    help="Architecture: cnn, dcn, embedding, fttransformer, mlp, resnet, rnn, tabm. "
+    "A network of your own only by its entry point in the group tabdl.models.",
 )
 @click.option("--task", type=click.Choice(TASKS), default="auto", show_default=True, help="auto looks at the target.")
 @click.option("--out", type=NEW_FILE, default=Path("model.tabdl"), show_default=True, help="Where the model goes.")

@@ -191,7 +191,9 @@ def test_the_command_line_starts_without_anything_heavy() -> None:
     assert set(eval(python("import sys, tabdl.cli; print(set(sys.modules))"))) & HEAVY == set()
 
 
-@pytest.mark.parametrize("name", ["TabMClassifier", "MLPRegressor", "EmbeddingClassifier", "ResNetRegressor"])
+@pytest.mark.parametrize(
+    "name", ["TabMClassifier", "MLPRegressor", "EmbeddingClassifier", "ResNetRegressor", "FTTransformerRegressor"]
+)
 def test_keras_is_not_loaded_before_fit(name: str) -> None:
     loaded = set(eval(python(f"import sys, tabdl; tabdl.{name}(); print(set(sys.modules))")))
     assert loaded & {"keras", *BACKENDS} == set()

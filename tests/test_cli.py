@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import tabdl
+from tabdl import models
 from tabdl.cli import cli
 from tabdl.datasets import make_conversion
 
@@ -250,7 +251,8 @@ def test_the_installed_command_is_quiet_and_survives_a_closed_pipe(folder: Path)
 
 def test_help_says_which_networks_fit_knows() -> None:
     text = " ".join(run("fit", "-h").output.split())
-    assert "Architecture: embedding, mlp, resnet, tabm. A network of your own only by its entry point" in text
+    networks = ", ".join(name for name in models.names() if name != "custom")
+    assert f"Architecture: {networks}. A network of your own only by its entry point" in text
 
 
 def test_help_of_every_command() -> None:

@@ -100,6 +100,18 @@ def test_residual_block_is_x_plus_a_correction():
     np.testing.assert_allclose(forward(model), X + np.maximum(X @ first, 0) @ second, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("rank, used", [(None, False), (2, True), (3, False)])
+def test_cross_multiplies_the_start_with_a_linear_map(rank, used):
+    """A kernel of rank 3 of 5 columns would have 30 weights instead of 25."""
+    model, weights = network(lambda x: blocks.cross(x, 2 * x, rank))
+    bias = np.arange(5.0)
+    next(layer for layer in model.layers if getattr(layer, "bias", None) is not None).bias.assign(bias)
+    kernels = [w for name, w in weights.items() if name.endswith("kernel")]
+    assert [k.shape for k in kernels] == ([(5, 2), (2, 5)] if used else [(5, 5)])
+    kernel = kernels[0] @ kernels[1] if used else kernels[0]
+    np.testing.assert_allclose(forward(model), X * (2 * X @ kernel + bias) + 2 * X, rtol=1e-3, atol=1e-4)
+
+
 def test_normalize_relu_cuts_the_normed_values():
     model, _ = network(lambda x: blocks.normalize_relu(x, "layer"))
     normed = (X - X.mean(1, keepdims=True)) / np.sqrt(X.var(1, keepdims=True) + 1e-3)

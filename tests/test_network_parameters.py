@@ -1,4 +1,4 @@
-"""The effects of the parameters of MLP, Embedding, ResNet, TabM and Keras on the network that is built."""
+"""The effects of the parameters of all networks on the network that is built."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from effects import ROWS, X, c, effect, regressor, y
 from tabdl import KerasRegressor, MLPClassifier, TabMClassifier
 from tabdl.errors import ParameterError
 from tabdl.layers import blocks
+from tabdl.layers.numbers import PiecewiseLinear
+from tabdl.models.cnn import CNN
 from tabdl.models.custom import dense_features
+from tabdl.models.dcn import DCN
 from tabdl.models.embedding import Embedding
+from tabdl.models.fttransformer import FTTransformer
 from tabdl.models.mlp import MLP
 from tabdl.models.resnet import ResNet
+from tabdl.models.rnn import RNN
 from tabdl.models.tabm import TabM
 from tabdl.network import build, seeded
 from tabdl.spec import Head, Inputs, Spec
@@ -120,13 +125,17 @@ def test_norm() -> None:
         assert {kind: len(layers_of(model, cls)) for kind, cls in kinds.items()} == {kind: 3 * (kind == norm) for kind in kinds}
 
 
-@effect("MLP.dropout", "Embedding.dropout", "ResNet.dropout", "TabM.dropout", "Embedding.embedding_dropout")
-@pytest.mark.parametrize("cls, parameter", [(MLP, ""), (Embedding, ""), (ResNet, ""), (TabM, ""), (Embedding, "embedding_")])
+DROPOUTS = [
+    (cls, name) for cls in (MLP, Embedding, ResNet, TabM, FTTransformer, DCN, CNN, RNN) for name in cls.fields if "drop" in name
+]
+
+
+@effect(*(f"{cls.__name__}.{name}" for cls, name in DROPOUTS))
+@pytest.mark.parametrize("cls, parameter", DROPOUTS)
 def test_dropout(cls: type, parameter: str) -> None:
     """A share of the units is zero in training, the others make up for it; predictions use all units."""
-    others = {"embedding_dropout": 0.0} if cls is Embedding and not parameter else {}
-    others |= {"dropout": 0.0} if parameter else {}
-    model = network(cls, **others, **{f"{parameter}dropout": 0.3})
+    others = {name: 0.0 for kind, name in DROPOUTS if kind is cls}
+    model = network(cls, **others | {parameter: 0.3})
     dropped = layers_of(model, blocks.Dropout)
     assert dropped
     for layer in dropped:
@@ -138,7 +147,7 @@ def test_dropout(cls: type, parameter: str) -> None:
         survivors = alive & (kept != 0)
         np.testing.assert_allclose(kept[survivors], given[survivors] / exact, rtol=0.2 if cls in (ResNet, Embedding) else 1e-4)
         np.testing.assert_array_equal(*map(as_numpy, inner(ARRAYS, training=False)))
-    assert not layers_of(network(cls, **others, **{f"{parameter}dropout": 0.0}), blocks.Dropout)
+    assert not layers_of(network(cls, **others), blocks.Dropout)
 
 
 @effect("MLP.l1", "MLP.l2")
@@ -220,6 +229,65 @@ def test_sizes_of_tabm() -> None:
     edges = -shift / slope  # left edges of half of the six pieces: a third of the rows lies in each
     share = [(ARRAYS["numbers"][:, 0] < edge).mean() for edge in edges[0]]
     np.testing.assert_allclose(share, np.arange(3) / 3, atol=0.01)
+
+
+@effect("FTTransformer.bins", "DCN.bins", "DCN.embedding_width", "CNN.bins", "RNN.bins")
+@pytest.mark.parametrize("cls", [FTTransformer, DCN, CNN, RNN])
+def test_bins(cls: type) -> None:
+    size = {"embedding_width": 5} if cls is DCN else {"width": 5}
+    (embedding,) = layers_of(network(cls, bins=6, **size), PiecewiseLinear)
+    assert tuple(embedding.kernel.shape) == (4, 6, 5)
+    assert not layers_of(network(cls, bins=None, **size), PiecewiseLinear)
+
+
+@effect("FTTransformer.blocks", "FTTransformer.width", "FTTransformer.heads", "FTTransformer.expansion")
+def test_sizes_of_fttransformer() -> None:
+    """Seven columns and a summary; the last block is for the summary only, the first has no norm before its attention."""
+    model = network(FTTransformer, blocks=3, width=12, heads=4, expansion=2.0)
+    attention = [layer.output.shape for layer in layers_of(model, blocks.Dropout) if len(layer.output.shape) == 4]
+    assert attention == [(None, 4, 8, 8), (None, 4, 8, 8), (None, 4, 1, 8)]
+    assert kernels(model) == 3 * [*4 * [(12, 12)], (12, 24), (12, 24), (24, 12)] + [(12, 1)]
+    assert len(layers_of(model, keras.layers.LayerNormalization)) == 2 * 3 - 1 + 1
+    assert kernels(network(FTTransformer, blocks=1, width=10, heads=3, expansion=0.5))[3:6] == [(9, 10), (10, 5), (10, 5)]
+    assert features(FTTransformer, width=12).output.shape == (None, 12)
+
+
+@effect("DCN.crosses", "DCN.rank", "DCN.units")
+def test_sizes_of_dcn() -> None:
+    encoded = 4 * 3 + 1 + 6 + 39  # numbers, flag, one-hot categories
+    whole = network(DCN, crosses=3, rank=None, units=(7, 9), embedding_width=3, wide=False)
+    assert kernels(whole) == [*3 * [(encoded, encoded)], (encoded, 7), (7, 9), (9, 1)]
+    low = network(DCN, crosses=1, rank=5, units=(7,), embedding_width=3, wide=False)
+    assert kernels(low) == [(encoded, 5), (5, encoded), (encoded, 7), (7, 1)]
+
+
+@effect("DCN.wide")
+def test_wide() -> None:
+    """With the inputs before the head, a linear target needs no deep part; without, the deep part is all there is."""
+    inputs = {"numbers": ARRAYS["numbers"]}
+    wide = features(DCN, Spec(numbers=4), wide=True, bins=None, units=(3,), dropout=0.0)
+    assert wide.output.shape == (None, 3 + 4)
+    np.testing.assert_array_equal(as_numpy(wide(inputs))[:, 3:], ARRAYS["numbers"])
+    assert features(DCN, Spec(numbers=4), wide=False, units=(3,)).output.shape == (None, 3)
+
+
+@effect("CNN.blocks", "CNN.width", "CNN.kernel_size")
+def test_sizes_of_cnn() -> None:
+    """Two convolutions a block over seven columns; the third dilation, 4, still has both neighbours in sight."""
+    assert kernels(network(CNN, blocks=3, width=6, kernel_size=3)) == [*6 * [(3 * 6, 6)], (2 * 6, 1)]
+    assert kernels(network(CNN, blocks=1, width=6, kernel_size=5)) == [*2 * [(5 * 6, 6)], (2 * 6, 1)]
+    assert features(CNN, width=12).output.shape == (None, 24)
+
+
+@effect("RNN.layers", "RNN.width", "RNN.cell", "RNN.bidirectional")
+@pytest.mark.parametrize("cell, kind", [("gru", keras.layers.GRU), ("lstm", keras.layers.LSTM)])
+def test_sizes_of_rnn(cell: str, kind: type) -> None:
+    both = network(RNN, layers=2, width=5, cell=cell)
+    assert sorted((layer.units, layer.go_backwards) for layer in layers_of(both, kind)) == [(5, False)] * 2 + [(5, True)] * 2
+    one = network(RNN, layers=3, width=6, cell=cell, bidirectional=False)
+    assert [(layer.units, layer.go_backwards) for layer in layers_of(one, kind)] == 3 * [(6, False)]
+    assert features(RNN, width=6, cell=cell).output.shape == (None, 12)
+    assert features(RNN, width=6, cell=cell, bidirectional=False).output.shape == (None, 6)
 
 
 def constant_features(inputs: Inputs) -> Any:

@@ -27,6 +27,10 @@ SMALL = {
     "embedding": {"units": (8,), "members": 2},
     "resnet": {"blocks": 1, "width": 8},
     "tabm": {"members": 2, "width": 8, "bins": 6},
+    "fttransformer": {"blocks": 1, "width": 8, "bins": 6},
+    "dcn": {"units": (8,), "bins": 6},
+    "cnn": {"blocks": 1, "width": 8, "bins": 6},
+    "rnn": {"width": 8, "bins": 6},
 }
 
 # Every child process reads models.json, fits and loads what it names, writes predictions, and last may kill itself in a fit.

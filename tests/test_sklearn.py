@@ -38,6 +38,10 @@ SMALL = {
     "TabM": {"members": 2, "width": 32, "bins": 8},
     "ResNet": {"width": 32, "blocks": 1},
     "Embedding": {"units": (32,)},
+    "FTTransformer": {"width": 16, "blocks": 1, "bins": 8},
+    "DCN": {"units": (32,), "bins": 8},
+    "CNN": {"width": 16, "blocks": 1, "bins": 8},
+    "RNN": {"width": 16, "bins": 8},
 }
 
 

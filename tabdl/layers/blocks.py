@@ -97,6 +97,16 @@ def residual_block(x: Any, hidden: int, *, dropout: float, norm: str | None) -> 
     return x + dense(h, width)  # (rows, width)
 
 
+def cross(start: Any, x: Any, rank: int | None = None) -> Any:
+    """start * Linear(x) + x, the cross layer of DCN V2, arXiv 2008.13535; (rows, width) all three.
+
+    rank: the map goes through as many units, where that takes fewer weights than a full kernel.
+    """
+    width = start.shape[-1]
+    low = x if rank is None or 2 * rank >= width else keras.layers.Dense(rank, use_bias=False)(x)  # (rows, rank)
+    return start * dense(low, width) + x
+
+
 def normalize_relu(x: Any, norm: str | None) -> Any:
     """ReLU(norm(x)): what follows the last residual block."""
     return keras.activations.relu(normalize(x, norm))

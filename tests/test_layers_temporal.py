@@ -1,0 +1,133 @@
+"""Blocks on sequences against plain NumPy, Keras's own convolution, and what may depend on what."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from tabdl.layers import temporal
+from tabdl.network import get_weights, seeded, set_weights
+
+X = np.random.default_rng(0).normal(size=(4, 9, 3)).astype(np.float32)  # (rows, steps, channels)
+
+
+def network(function, x=X):
+    symbol = keras.Input(x.shape[1:])
+    with seeded(0):
+        return keras.Model(symbol, function(symbol))
+
+
+def forward(model, x=X):
+    return keras.ops.convert_to_numpy(model(x))
+
+
+def touched(model, step):
+    """Steps of the output that change with one step of the input."""
+    changed = X.copy()
+    changed[:, step, 0] += 1.0
+    return set(np.flatnonzero(np.abs(forward(model, changed) - forward(model)).max(axis=(0, 2)) > 1e-6))
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_conv_sums_linear_maps_of_shifted_steps(size, dilation):
+    model = network(lambda x: temporal.conv(x, 5, size, dilation=dilation))
+    (name, kernel), (_, bias) = get_weights(model).items()
+    assert name == "dense_0/kernel"
+    shifts = [s for s in ((i - (size - 1) // 2) * dilation for i in range(size)) if abs(s) < 9]
+    parts = kernel.reshape(len(shifts), 3, 5)
+    expected = np.zeros((4, 9, 5)) + bias
+    for shift, part in zip(shifts, parts, strict=True):
+        for step in range(9):
+            if 0 <= step + shift < 9:
+                expected[:, step] += X[:, step + shift] @ part
+    np.testing.assert_allclose(forward(model), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size, dilation", [(1, 1), (3, 1), (5, 1), (3, 3)])
+def test_conv_is_that_of_keras(size, dilation):
+    model = network(lambda x: temporal.conv(x, 5, size, dilation=dilation))
+    theirs = keras.layers.Conv1D(5, size, padding="same", dilation_rate=dilation)
+    theirs.build(X.shape)
+    theirs.kernel.assign(get_weights(model)["dense_0/kernel"].reshape(size, 3, 5))
+    np.testing.assert_allclose(forward(model), keras.ops.convert_to_numpy(theirs(X)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps, size, dilation, seen", [(1, 3, 1, 1), (1, 2, 1, 1), (2, 5, 1, 3), (3, 3, 8, 1), (4, 31, 1, 7)])
+def test_places_that_see_only_zeros_have_no_weights(steps, size, dilation, seen):
+    model = network(lambda x: temporal.conv(x, 5, size, dilation=dilation), X[:, :steps])
+    assert get_weights(model)["dense_0/kernel"].shape == (3 * seen, 5)
+    assert forward(model, X[:, :steps]).shape == (4, steps, 5)
+
+
+def test_conv_block_is_residual_and_reaches_as_far_as_its_two_kernels():
+    model = network(lambda x: temporal.conv_block(x, 3, dilation=2))
+    assert touched(model, 4) == {0, 2, 4, 6, 8}
+    weights = get_weights(model)
+    silent = {k: np.zeros_like(w) if k.startswith("dense_1") else w for k, w in weights.items()}
+    set_weights(model, silent)
+    np.testing.assert_array_equal(forward(model), X)
+
+
+def test_conv_block_drops_in_training_only():
+    model = network(lambda x: temporal.conv_block(x, 3, dropout=0.5))
+    np.testing.assert_array_equal(forward(model), forward(model))
+    first, second = (keras.ops.convert_to_numpy(model(X, training=True)) for _ in range(2))
+    assert (first != second).any()
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def gru(x, kernel, recurrent_kernel, bias):
+    """Final state of Cho's cell, with the reset gate after the product: keras's layout update, reset, candidate."""
+    h = np.zeros((len(x), len(recurrent_kernel)))
+    for t in range(x.shape[1]):
+        a, b = x[:, t] @ kernel + bias[0], h @ recurrent_kernel + bias[1]
+        (az, ar, ac), (bz, br, bc) = np.split(a, 3, axis=1), np.split(b, 3, axis=1)
+        z = sigmoid(az + bz)
+        h = z * h + (1 - z) * np.tanh(ac + sigmoid(ar + br) * bc)
+    return h
+
+
+def lstm(x, kernel, recurrent_kernel, bias):
+    h = c = np.zeros((len(x), len(recurrent_kernel)))
+    for t in range(x.shape[1]):
+        i, f, g, o = np.split(x[:, t] @ kernel + h @ recurrent_kernel + bias, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+    return h
+
+
+@pytest.mark.parametrize("cell, formula", [("gru", gru), ("lstm", lstm)])
+def test_states_follow_the_formula_in_both_directions(cell, formula):
+    model = network(lambda x: temporal.recurrent(x, 6, cell, bidirectional=True, every_step=False))
+    weights = list(get_weights(model).values())
+    expected = np.hstack([formula(X, *weights[:3]), formula(X[:, ::-1], *weights[3:])])
+    np.testing.assert_allclose(forward(model), expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", temporal.CELLS)
+def test_a_state_knows_what_was_read_before_it(cell):
+    ahead = network(lambda x: temporal.recurrent(x, 6, cell))
+    assert ahead.output.shape == (None, 9, 6)
+    assert touched(ahead, 3) == set(range(3, 9))
+    both = network(lambda x: temporal.recurrent(x, 6, cell, bidirectional=True))
+    assert both.output.shape == (None, 9, 12)
+    assert touched(keras.Model(both.input, both.output[..., :6]), 3) == set(range(3, 9))
+    assert touched(keras.Model(both.input, both.output[..., 6:]), 3) == set(range(4))
+
+
+def test_kernels_of_recurrent_layers_decay():
+    from tabdl.backends import decays
+
+    model = network(lambda x: temporal.recurrent(x, 6, "gru", bidirectional=True))
+    decayed = {v.name for v, decayed in zip(model.trainable_variables, decays(model), strict=True) if decayed}
+    assert decayed == {"kernel", "recurrent_kernel"}
+
+
+def test_pool_is_mean_and_maximum_over_steps():
+    got = forward(network(temporal.pool))
+    np.testing.assert_allclose(got, np.hstack([X.mean(axis=1), X.max(axis=1)]), rtol=1e-5, atol=1e-6)
