@@ -32,7 +32,8 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
     for panel, table in enumerate(gains, 1):
         axes = figure.add_subplot(rows, columns, panel)
         points = pd.DataFrame({"gain": gains[table], "seconds": seconds[table], "family": families}).dropna()
-        _panel(axes, points)
+        if len(points):
+            _panel(axes, points)
         axes.set_title(f"{table}, {reports.NAMES[splits.METRICS[table]]}", fontsize=11)
     figure.supxlabel("fit seconds    (error: RMSE, 1 - AUC, 1 - average precision)", fontsize=10)
     figure.supylabel("% less error than the best booster", fontsize=10)

@@ -41,7 +41,7 @@ def gain(frame: pd.DataFrame) -> pd.DataFrame:
     scores = over_seeds(frame, "test")
     errors = scores.apply(lambda column: column if splits.METRICS[column.name] in splits.LESS_IS_BETTER else 1 - column)
     boosters = frame.loc[frame["family"] == "boosting", "model"].unique()
-    return 100 * (1 - errors / errors.loc[boosters].min())
+    return 100 * (1 - errors / errors.loc[boosters].min().fillna(errors.min()))  # without boosters: than the best
 
 
 def to_markdown(frame: pd.DataFrame, compared: dict[str, str]) -> str:

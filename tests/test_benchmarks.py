@@ -188,6 +188,8 @@ def test_picture_of_one_table_and_of_two(tmp_path):
     for tables_shown in (["churn"], ["california", "churn"]):
         frame = frame_of_three()
         pictures.draw(frame[frame["table"].isin(tables_shown)], tmp_path / "picture.png")
+        without_boosters = frame[frame["model"] == "Heavy"]
+        pictures.draw(without_boosters, tmp_path / "few.png")
         assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
