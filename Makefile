@@ -1,6 +1,7 @@
 # make demo [DATA=file.csv TARGET=column]   install, fit, score, save, load, predict
 # make test                                 linters, types, tests on TensorFlow, contract on JAX
 # make full                                 everything, also without TensorFlow and with the oldest allowed versions
+# make benchmark [TABLES=folder]            speeds, then every model beside its peers on real tables: hours, goes on where it stopped
 
 PYTHON ?= python3
 VENV := .venv
@@ -77,9 +78,19 @@ build/oldest/.installed: pyproject.toml constraints-oldest.txt
 oldest: build/oldest/.installed
 	build/oldest/bin/python -m pytest -n 2
 
-benchmark: $(VENV)/.installed-dev
+build/peers/.installed: pyproject.toml constraints-bench.txt
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['peers'], sep='\n')" \
+		> build/peers/requirements.txt
+	build/peers/bin/python -m pip install --quiet -c constraints-bench.txt -r build/peers/requirements.txt
+	@touch $@
+
+benchmark: $(VENV)/.installed-dev build/peers/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
-	set -e; for script in benchmarks/*.py; do $(BIN)/python $$script; done
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/tables.py $(if $(TABLES),--tables "$(TABLES)") $(OPTIONS)
+	$(BIN)/python benchmarks/raw_tables.py $(if $(TABLES),--tables "$(TABLES)")
 
 clean:
 	rm -rf build dist demo .pytest_cache .ruff_cache .hypothesis *.egg-info

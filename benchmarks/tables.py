@@ -1,0 +1,194 @@
+"""tabdl's estimators beside their peers on eight tables: scores, seconds, memory, ranks. Run it by `make benchmark`.
+
+    python benchmarks/tables.py [--tables FOLDER] [--only-tables california,churn] [--only-models "tabdl*,CatBoost*"]
+    python benchmarks/tables.py report          # from what was measured before
+
+A cell is one model on one table with one seed, measured in a process of its own: tabdl in this interpreter, peers in the one
+of --peers. Measured cells are kept in build/benchmarks and found again while table, seed, model, package versions, machine
+and, for tabdl, its source are the same, so an interrupted run goes on where it stopped; --again measures them anew. Cells run
+one after the other: by table, seed, model, and the two sides of a ratio of times are neighbours. Choices are for validation
+rows to make; scores are of test rows. See splits.py for the tables, peers.py for the models, cells.py for what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+import cells
+import peers
+import splits
+
+TABLES = ("california", "house", "diamond", "adult", "churn", "coupon", "online_shoppers", "electronics")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of all packages that some model names, here."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in sorted({package for model in peers.PEERS for package in model.packages} | {"keras", peers.backend()}):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def versions_of(python: Path) -> dict[str, str]:
+    if python.absolute() == Path(sys.executable).absolute():
+        return versions()
+    if not python.exists():
+        raise SystemExit(
+            f"expected the peers' interpreter at {python}; run `make build/peers/.installed`, or name one with --peers"
+        )
+    said = subprocess.run([python, __file__, "versions"], check=True, capture_output=True, text=True)
+    return json.loads(said.stdout)
+
+
+def library() -> Path:
+    """The folder of tabdl that is measured."""
+    found = util.find_spec("tabdl")
+    if found is None or found.origin is None:
+        raise SystemExit("expected tabdl in this interpreter, found none; run `make install`")
+    return Path(found.origin).parent
+
+
+def what(table: str, seed: int, model: peers.Model, python: Path) -> dict[str, Any]:
+    """All that decides about the figures of a cell."""
+    installed = versions_of(python)
+    found = {package: installed.get(package, "none") for package in ("python", *model.packages)}
+    if model.family == "tabdl":
+        found["tabdl"] = cells.source(library())
+    return {"table": table, "seed": seed, "model": model.name, "versions": found, "machine": cells.machine()}
+
+
+def plan(tables: list[str], seeds: list[int], models: list[peers.Model]) -> Iterator[tuple[str, int, peers.Model]]:
+    """Cells in the order in which they are measured; slow models have seed 0 only."""
+    for table in tables:
+        for seed in seeds:
+            yield from ((table, seed, model) for model in models if seed == 0 or not model.slow)
+
+
+def chosen(models: list[peers.Model], patterns: str) -> list[peers.Model]:
+    """Those whose name is one of, or like one of, the comma-separated patterns."""
+    wanted = [pattern.strip().lower() for pattern in patterns.split(",")]
+    for pattern in wanted:
+        if not any(fnmatch(model.name.lower(), pattern) for model in models):
+            names = ", ".join(model.name for model in models)
+            raise SystemExit(f"expected names of models, or patterns of them, among {names}; received {pattern!r}")
+    return [model for model in models if any(fnmatch(model.name.lower(), pattern) for pattern in wanted)]
+
+
+def measure_all(options: argparse.Namespace, models: list[peers.Model]) -> int:
+    """Measure the cells that are not there yet; how many failed. Another seed is no help to who ran out of time."""
+    todo = list(plan(options.only_tables, options.seeds, chosen(models, options.only_models)))
+    failures, late = 0, set()
+    for number, (table, seed, model) in enumerate(todo, 1):
+        python = _python(model, options)
+        cell = what(table, seed, model, python)
+        found = None if options.again else cells.cached(cell, options.cache, options.limit)
+        if found is None and (table, model.name) not in late:
+            found = cells.in_process(python, cell, options.tables, options.limit)
+            if model.family == "tabdl" and cells.source(library()) != cell["versions"]["tabdl"]:
+                found = {"failure": "tabdl was changed while it was measured"}
+            if "failure" in found:
+                failures += 1
+            else:
+                cells.keep(cell, found, options.cache)
+            print(f"{number:4d} of {len(todo)}  {table:16s} seed {seed}  {model.name:22s} {_said(found)}", flush=True)
+        if found is not None and "over" in found:
+            late.add((table, model.name))
+    return failures
+
+
+def _said(found: dict[str, Any]) -> str:
+    if "failure" in found:
+        return f"FAILED: {found['failure']}"
+    if "over" in found:
+        return f"over {found['over']:g} s"
+    return f"test {found['test']:.6g}  fit {found['fit_seconds']:.1f} s  row {found['latency_ms']:.2f} ms"
+
+
+def collect(options: argparse.Namespace, models: list[peers.Model]) -> list[dict[str, Any]]:
+    """All measured cells of today's versions, on this machine."""
+    found = []
+    for table, seed, model in plan(list(TABLES), options.seeds, models):
+        cell = cells.cached(what(table, seed, model, _python(model, options)), options.cache)
+        if cell is not None:
+            found.append({**cell, "family": model.family, "metric": splits.METRICS[table]})
+    return found
+
+
+def report(options: argparse.Namespace, models: list[peers.Model]) -> None:
+    """Write CSV, Markdown and picture of what was measured; print the Markdown."""
+    import pictures
+    import reports
+
+    found = collect(options, models)
+    if not found:
+        raise SystemExit("expected measured cells, found none of these versions on this machine; run `make benchmark`")
+    options.results.mkdir(parents=True, exist_ok=True)
+    frame = reports.to_frame(found)
+    frame.to_csv(options.results / "tables.csv", index=False, float_format="%.6g")
+    text = reports.to_markdown(frame, {model.beside: model.name for model in models if model.beside})
+    (options.results / "tables.md").write_text(text, encoding="utf-8")
+    pictures.draw(frame, options.results / "tables.png")
+    print(text)
+
+
+def _python(model: peers.Model, options: argparse.Namespace) -> Path:
+    return Path(sys.executable) if model.family == "tabdl" else options.peers
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("do", nargs="?", default="all", choices=["all", "report", "cell", "versions"], help="default: all")
+    splits.add_folder(parser)
+    parser.add_argument("--only-tables", type=lambda text: text.split(","), default=list(TABLES), metavar="NAMES")
+    parser.add_argument("--only-models", default="*", metavar="PATTERNS", help='such as "tabdl*,CatBoost"')
+    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2])
+    parser.add_argument("--limit", type=float, default=600, help="most seconds of a fit")
+    parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
+    parser.add_argument("--peers", type=Path, default=ROOT / "build/peers/bin/python", help="interpreter that has the peers")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build/benchmarks", help="folder of measured cells")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results", help="folder of CSV, Markdown, picture")
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)  # of `cell`, which the other commands start
+    options = parser.parse_args()
+    unknown = set(options.only_tables) - set(TABLES)
+    if unknown:
+        parser.error(f"expected tables among {', '.join(TABLES)}, received {', '.join(sorted(unknown))}")
+    return options
+
+
+def main() -> None:
+    options = _options()
+    if options.do == "versions":
+        print(json.dumps(versions()))
+        return
+    if options.do == "cell":
+        model, (table,), (seed,) = peers.find(options.only_models), options.only_tables, options.seeds
+        measured = cells.measure(model, table, seed, options.tables, options.limit)
+        text = json.dumps(measured, indent=1)
+        print(text) if options.out is None else options.out.write_text(text, encoding="utf-8")
+        return
+    models = peers.in_order(peers.networks(), peers.PEERS)
+    failures = 0
+    if options.do == "all":
+        splits.check_folder(options.tables)
+        failures = measure_all(options, models)
+    report(options, models)
+    if failures:
+        raise SystemExit(f"{failures} cells failed and will be tried again by the next run")
+
+
+if __name__ == "__main__":
+    main()
