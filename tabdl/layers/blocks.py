@@ -86,8 +86,15 @@ def dense_block(
     pieces = 2 if activation == "maxout" else 1
     x = dense(x, units * pieces, initializer=initializer, l1=l1, l2=l2)  # (..., pieces * units)
     x = normalize(x, norm)
-    x = ops.maximum(x[..., :units], x[..., units:]) if pieces == 2 else keras.layers.Activation(activation)(x)
-    return Dropout(dropout)(x) if dropout else x  # (..., units)
+    return activate(
+        ops.maximum(*ops.split(x, 2, axis=-1)) if pieces == 2 else x, "linear" if pieces == 2 else activation, dropout
+    )
+
+
+def activate(x: Any, activation: str, dropout: float) -> Any:
+    """Activation -> dropout."""
+    x = x if activation == "linear" else keras.layers.Activation(activation)(x)
+    return Dropout(dropout)(x) if dropout else x
 
 
 def residual_block(x: Any, hidden: int, *, dropout: float, norm: str | None) -> Any:

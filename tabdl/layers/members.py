@@ -66,6 +66,34 @@ class MemberDense(keras.layers.Layer):
         return super().get_config() | {"units": self.units}
 
 
+@keras.saving.register_keras_serializable("tabdl")
+class EnsembleDense(keras.layers.Layer):
+    """One linear map for all members, scaled a member at its inputs and outputs (BatchEnsemble, arXiv 2002.06715).
+
+    (rows, members, width) -> (rows, members, units); the scales start at one, the biases at zero.
+    """
+
+    def __init__(self, units: int, **options: Any):
+        super().__init__(**options)
+        self.units = units
+
+    def build(self, input_shape: Any) -> None:
+        _, members, width = input_shape
+        self.before = self.add_weight(shape=(members, width), initializer="ones", name="before")
+        self.kernel = self.add_weight(shape=(width, self.units), initializer="he_uniform", name="kernel")
+        self.after = self.add_weight(shape=(members, self.units), initializer="ones", name="after")
+        self.bias = self.add_weight(shape=(members, self.units), initializer="zeros", name="bias")
+
+    def call(self, x: Any) -> Any:
+        return ops.matmul(x * self.before, self.kernel) * self.after + self.bias
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape[:-1], self.units)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {"units": self.units}
+
+
 def head(features: Any, outputs: int) -> Any:
     """Last layer: one linear map, or one a member when features are (rows, members, width)."""
     return MemberDense(outputs)(features) if len(features.shape) == 3 else keras.layers.Dense(outputs)(features)

@@ -1,7 +1,7 @@
 """Neighbors: a prediction is the vote of the training rows near a row, in a space that is learned.
 
-Ye, Yin, Zhan, Chao, Revisiting Nearest Neighbor for Tabular Data: A Deep Tabular Baseline Two Decades Later (ModernNCA), ICLR 2025,
-arXiv 2407.03257; after Goldberger et al., Neighbourhood Components Analysis, NeurIPS 2004.
+Ye, Yin, Zhan, Chao, Revisiting Nearest Neighbor for Tabular Data: A Deep Tabular Baseline Two Decades Later (ModernNCA),
+ICLR 2025, arXiv 2407.03257; after Goldberger et al., Neighbourhood Components Analysis, NeurIPS 2004.
 """
 
 from __future__ import annotations

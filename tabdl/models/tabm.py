@@ -1,7 +1,7 @@
 """TabM: one network that imitates an ensemble, each member seeing the columns through scales of its own.
 
 Gorishniy, Kotelnikov, Babenko, TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling, ICLR 2025,
-arXiv 2410.24210; here the variant TabM-mini with piecewise-linear embeddings (arXiv 2203.05556).
+arXiv 2410.24210; with piecewise-linear or periodic embeddings of numbers (arXiv 2203.05556).
 NOTE[DIFF]: 8 members of width 128 and a cosine schedule instead of 32 of width 512 at a constant rate: seconds on two cores.
 """
 
@@ -14,6 +14,8 @@ from tabdl.estimators.supervised import Classifier, Regressor
 from tabdl.network import TableNetwork
 from tabdl.params import param
 from tabdl.spec import Inputs
+
+SIGMA = 0.3  # spread of the frequencies of the periodic embedding, in cycles over one scaled unit
 
 
 class TabM(TableNetwork):
@@ -28,6 +30,12 @@ class TabM(TableNetwork):
     )
     blocks: int = param(2, "hidden layers", low=1, high=6)
     width: int = param(128, "width of the hidden layers", low=1, high=2048)
+    variant: str = param(
+        "mini",
+        "'mini': members differ in the scales of the inputs alone; 'full': in scales around every layer",
+        options=("mini", "full"),
+    )
+    embedding: str = param("piecewise", "embedding of numbers", options=("piecewise", "periodic"))
     bins: int = param(48, "pieces of the piecewise-linear embedding of a number", low=2, high=256)
     embedding_width: int = param(8, "size of a number's embedding", low=1, high=64)
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
@@ -41,14 +49,20 @@ class TabM(TableNetwork):
 
     def forward(self, inputs: Inputs) -> Any:
         spec, members = inputs.spec, 8 if isinstance(self.members, str) else self.members
-        numbers = layers.numbers.piecewise_linear(inputs, self.bins, self.embedding_width)
+        if self.embedding == "piecewise":
+            numbers = layers.numbers.piecewise_linear(inputs, self.bins, self.embedding_width)
+        else:
+            numbers = layers.numbers.periodic(inputs, self.embedding_width, sigma=SIGMA)
         vectors = layers.categories.one_hot(inputs)
         x = layers.blocks.join(numbers, inputs.flags, vectors)  # (rows, encoded columns)
         widths = layers.categories.one_hot_widths(spec.categories)
         groups = (self.embedding_width,) * spec.numbers + (1,) * spec.flags + widths
         x = layers.members.Scale(members, groups)(x)  # (rows, members, encoded columns)
         for _ in range(self.blocks):
-            x = layers.blocks.dense_block(x, self.width, dropout=self.dropout, initializer="he_uniform")
+            if self.variant == "full":
+                x = layers.blocks.activate(layers.members.EnsembleDense(self.width)(x), "relu", self.dropout)
+            else:
+                x = layers.blocks.dense_block(x, self.width, dropout=self.dropout, initializer="he_uniform")
         return x  # (rows, members, width)
 
 

@@ -18,7 +18,17 @@ from tabdl.training.program import Program
 from tabdl.training.progress import Progress
 from tabdl.training.schedules import CYCLES, factors, fades
 
-KEPT = ("epoch", "epochs", "progress", "rate_scale", "history", "best_epoch", "best_score", "cycle_end", "stopped")  # in a checkpoint
+KEPT = (
+    "epoch",
+    "epochs",
+    "progress",
+    "rate_scale",
+    "history",
+    "best_epoch",
+    "best_score",
+    "cycle_end",
+    "stopped",
+)  # in a checkpoint
 SHORTEST_CYCLE = 5  # epochs: fewer say little
 Score = Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
 
