@@ -274,7 +274,7 @@ def check_continued(case: Case) -> None:
 
 def check_members(case: Case) -> None:
     """Copies of the network, and folds of the rows with a copy each, fit, predict, save and load."""
-    for copies in ({"members": 2}, {"bagging": 2}):
+    for copies in ({"members": 3}, {"bagging": 2}):
         model = case.new(**copies).fit(case.table, case.y)
         predicted = case.outputs(model)
         other = predicted.shape == case.predicted.shape and np.any(predicted != case.predicted)

@@ -83,5 +83,5 @@ class Step:
         gradient = gradient * ops.minimum(1.0, knobs[1] / ops.maximum(norm, 1e-12))
         step = slots[-1] + 1.0
         direction, moved = self.rule(gradient, slots[:-1], step, knobs[2], knobs[3])
-        flat = flat * (1.0 - rate * fade * knobs[0] * self.layout.decay)
-        return flat + rate * self.layout.speed * direction, [*moved, step]
+        decay, speed = ops.convert_to_tensor(self.layout.decay), ops.convert_to_tensor(self.layout.speed)
+        return flat * (1.0 - decay * (rate * fade * knobs[0])) + speed * rate * direction, [*moved, step]
