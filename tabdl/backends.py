@@ -21,6 +21,7 @@ Arrays = dict[str, Any]
 CHUNK_ROWS = 8_192  # rows in one compiled prediction
 SMALL = 32  # fewer rows are filled up: a row's prediction must not depend on how many come with it
 PADDED = (SMALL, 256, CHUNK_ROWS)  # compiled batch sizes where a compiled function has one shape
+FUSED_ROWS = 512  # rows in one prediction of a network that compares each with thousands: what fits into the cache
 SHARED = ("target", "weight")  # the same for all copies of a network, whatever table they learn from
 
 
@@ -68,19 +69,24 @@ def compile_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[A
     return _backend("training")(step, folds)
 
 
-def compile_forward(model: Any, head: Head, copies: int = 1) -> Callable[[list[list[Any]], list[Arrays]], np.ndarray]:
+def compile_forward(
+    model: Any, head: Head, copies: int = 1, fused: bool = False
+) -> Callable[[list[list[Any]], list[Arrays]], np.ndarray]:
     """Function (values of each copy, arrays) -> mean predictions (rows, head.outputs).
 
     values: of all variables, trainable ones first, on the device. arrays: one dict for all copies, or one a copy.
+    fused: compiled with XLA on TensorFlow too, for networks that compare each row with thousands.
     """
-    run, padded = _backend("forward")(model, head, copies)
+    run, padded = _backend("forward")(model, head, copies, fused)
+    most = FUSED_ROWS if fused else CHUNK_ROWS
+    sizes = (SMALL, FUSED_ROWS) if fused else PADDED
 
     def forward(values: list[list[Any]], arrays: list[Arrays]) -> np.ndarray:
         rows = len(next(iter(arrays[0].values())))
         parts = []
-        for start in range(0, rows, CHUNK_ROWS):
-            size = min(rows - start, CHUNK_ROWS)
-            full = next(n for n in PADDED if n >= size) if padded else max(size, SMALL)
+        for start in range(0, rows, most):
+            size = min(rows - start, most)
+            full = next(n for n in sizes if n >= size) if padded else max(size, SMALL)
             parts.append(run(values, [_cut(a, start, size, full) for a in arrays])[:size])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
@@ -163,7 +169,7 @@ def _tensorflow_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tup
         flat, slots = step.update(flat, slots, gradient, rate, fade, knobs)
         return (flat, slots, fixed), tf.stack([d[1] for d in done])
 
-    @tf.function(autograph=False)
+    @tf.function(autograph=False, jit_compile=step.fused or None)
     def run(state: Any, data: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> Any:
         tables = {k: v if k in SHARED else tf.unstack(v, num=max(folds) + 1) for k, v in data.items()}
 
@@ -196,7 +202,7 @@ def _tensorflow_shapes(step: Any, folds: tuple[int, ...]) -> list[Any]:
     return [state, data, order, keep, spec((None,)), spec((None,)), spec((len(step.knobs),))]
 
 
-def _tensorflow_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
+def _tensorflow_forward(model: Any, head: Head, copies: int, fused: bool) -> tuple[Any, bool]:
     import tensorflow as tf
 
     split, kinds = len(model.trainable_variables), list(model.input)
@@ -206,7 +212,9 @@ def _tensorflow_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]
     def compiled(tables: int) -> Any:
         symbols = [*variables * copies, *list(model.input.values()) * tables]
 
-        @tf.function(input_signature=[tf.TensorSpec(s.shape, s.dtype) for s in symbols], autograph=False)
+        @tf.function(
+            input_signature=[tf.TensorSpec(s.shape, s.dtype) for s in symbols], autograph=False, jit_compile=fused or None
+        )
         def run(*flat: Any) -> Any:
             outputs = []
             for c in range(copies):
@@ -224,7 +232,7 @@ def _tensorflow_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]
         return compiled(len(arrays))(*flat, *(tf.convert_to_tensor(a[kind]) for a in arrays for kind in kinds)).numpy()
 
     compiled(1)
-    return call, False
+    return call, fused
 
 
 def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any, np.ndarray]]:
@@ -260,7 +268,7 @@ def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any,
     return call
 
 
-def _jax_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
+def _jax_forward(model: Any, head: Head, copies: int, fused: bool) -> tuple[Any, bool]:
     import jax
 
     split = len(model.trainable_variables)
@@ -306,7 +314,7 @@ def _torch_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[An
     return call
 
 
-def _torch_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
+def _torch_forward(model: Any, head: Head, copies: int, fused: bool) -> tuple[Any, bool]:
     import keras
     import torch
 

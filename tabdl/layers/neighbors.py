@@ -41,9 +41,14 @@ class SoftVote(keras.layers.Layer):
         return ops.concatenate([near, ops.zeros_like(targets[n:])], axis=0)
 
     def _vote(self, z: Any, keys: Any, votes: Any, log_weight: Any) -> Any:
-        squared = ops.sum(z * z, axis=1, keepdims=True) + ops.sum(keys * keys, axis=1) - 2 * ops.matmul(z, ops.transpose(keys))
-        distance = ops.sqrt(ops.maximum(squared, 1e-6))  # (rows, keys)
-        return ops.matmul(ops.softmax(log_weight - distance, axis=1), votes)
+        """Norms of the keys go into the product, and the sum of the weights is one more vote: each pass over (rows, keys) costs."""
+        columns = ops.concatenate([-2.0 * keys, ops.sum(keys * keys, axis=1, keepdims=True)], axis=1)
+        rows = ops.concatenate([z, ops.ones_like(z[:, :1])], axis=1)
+        squared = ops.matmul(rows, ops.transpose(columns)) + ops.sum(z * z, axis=1, keepdims=True)  # (rows, keys)
+        near = log_weight - ops.sqrt(ops.maximum(squared, 1e-6))
+        share = ops.exp(near - ops.stop_gradient(ops.max(near, axis=1, keepdims=True)))
+        total = ops.matmul(share, ops.concatenate([votes, ops.ones_like(votes[:, :1])], axis=1))
+        return total[:, :-1] / total[:, -1:]
 
     def remember(self, z: np.ndarray, targets: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
         """Values of the layer's variables that keep these rows."""

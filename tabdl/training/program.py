@@ -40,14 +40,15 @@ class Program:
         """(step, compiled training) for an optimiser and copies that learn from the tables `folds`; made once."""
 
         def make() -> Any:
-            step = Step(self.model, optimizer, make_loss(self.head))
+            step = Step(self.model, optimizer, make_loss(self.head), self.network.compares_rows)
             return step, backends.compile_training(step, folds)
 
         return self._once((optimizer, folds), make)
 
     def forward(self, values: list[list[Any]], arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
         """Mean predictions (rows, outputs) of the copies whose weights are `values`, on one table or one table a copy."""
-        compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values)))
+        fused = self.network.compares_rows
+        compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values), fused))
         return compiled(values, [self._complete(table) for table in arrays])
 
     def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -49,11 +49,15 @@ def decays(variable: Any) -> bool:
 
 
 class Step:
-    """What a compiled training function repeats; layers may set `rate_factor` and `decay_factor` on their weights."""
+    """What a compiled training function repeats; layers may set `rate_factor` and `decay_factor` on their weights.
+
+    fused: whether TensorFlow compiles it with XLA.
+    """
 
     knobs = KNOBS
 
-    def __init__(self, model: Any, optimizer: str, loss: Callable[[Any, Any], Any]):
+    def __init__(self, model: Any, optimizer: str, loss: Callable[[Any, Any], Any], fused: bool = False):
+        self.fused = fused
         self.model, self.loss, self.layout = model, loss, Layout(model)
         self.rule, (self.slots, self.start) = getattr(rules, optimizer), OPTIMIZERS[optimizer]
         self.fading = [v.name == FADING for v in model.non_trainable_variables]
