@@ -20,7 +20,6 @@ class Neighbors(TableNetwork):
 
     width: int = param(64, "dimensions of the space", low=2, high=512)
     embedding_width: int = param(16, "size of a number's periodic embedding", low=2, high=64)
-    frequencies: int = param(16, "", low=1, high=128)
     sigma: float = param(0.3, "", low=0.001, high=10)
     blocks: int = param(0, "", low=0, high=4)
     dropout: float = param(0.0, "share of the embedded values switched off", low=0, high=0.9, weight=True)
@@ -32,10 +31,10 @@ class Neighbors(TableNetwork):
 
     @classmethod
     def automatic(cls, rows: int, columns: int) -> dict[str, Any]:
-        return {"context": min(4_096, max(1, int(0.3 * rows))), "memory": min(rows, 50_000)}
+        return {"context": min(4_096, max(1, int(0.3 * rows))), "memory": min(rows, 8_192)}
 
     def forward(self, inputs: Inputs) -> Any:
-        numbers = layers.numbers.periodic(inputs, self.embedding_width, self.frequencies, self.sigma)
+        numbers = layers.numbers.periodic(inputs, self.embedding_width, sigma=self.sigma)
         x = layers.blocks.join(numbers, inputs.flags, layers.categories.one_hot(inputs))
         if self.dropout:
             x = layers.blocks.Dropout(self.dropout)(x)

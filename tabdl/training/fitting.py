@@ -18,6 +18,7 @@ from tabdl.training.program import Program, get_program
 from tabdl.training.train import Copy, Settings, Validation, train
 
 Arrays = dict[str, np.ndarray]
+MEMORABLE = 50_000  # rows from which a network that compares rows picks what it keeps
 
 
 @dataclass(frozen=True)
@@ -118,12 +119,11 @@ def _copies(
 
 
 def _memory(network: Any, source: Source, target: Arrays, seed: int) -> Arrays:
-    """The rows that a network may keep: all that it learns from, or a random choice of them."""
+    """The rows that a network may keep, in random order: at most `MEMORABLE` of those that it learns from."""
     if not network.compares_rows:
         return {}
     rows = np.arange(len(target["weight"])) if source.rows is None else source.rows
-    if len(rows) > network.memory:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, network.memory, replace=False))
+    rows = np.random.default_rng(seed).permutation(rows)[:MEMORABLE]
     weight = {"weight": target["weight"].astype(np.float32)}
     return {k: v[rows] for k, v in (source.arrays | target | weight).items()}
 

@@ -58,18 +58,25 @@ class Program:
         rows = len(next(iter(arrays.values())))
         return arrays | {"target": np.zeros((rows, self.head.columns), np.float32), "weight": np.ones(rows, np.float32)}
 
-    def remember(self, values: list[Any], arrays: dict[str, np.ndarray]) -> dict[int, np.ndarray]:
-        """What a layer with a memory keeps of these rows under these weights: {place in `values`: array}."""
+    def remember(self, values: list[Any], arrays: dict[str, np.ndarray], whole: bool) -> dict[int, np.ndarray]:
+        """What a layer with a memory keeps of these rows under these weights: {place among the untrained variables: array}.
+
+        whole: all rows, made fewer by the layer if there are too many; else only as many as there is room for.
+        """
         layer = next((layer for layer in self.model.layers if hasattr(layer, "remember")), None)
-        if layer is None:
+        if layer is None or not arrays:
             return {}
-        places = {id(v): i for i, v in enumerate((*self.model.trainable_variables, *self.model.non_trainable_variables))}
-        kept = (*self._shown(layer).trainable_variables, *self._shown(layer).non_trainable_variables)
-        run = self._once("memory", lambda: backends.compile_forward(self._shown(layer), Head(0, "identity", "mse")))
-        shown = run([[values[places[id(v)]] for v in kept]], [arrays])
-        width, columns = layer.keys.shape[1], layer.votes.shape[1]
-        held = layer.remember(*np.split(shown, [width, width + columns], axis=1)[:2], arrays["weight"])
-        return {places[id(getattr(layer, name))]: array for name, array in held.items()}
+        if not whole:
+            arrays = {k: v[: layer.memory] for k, v in arrays.items()}
+        shown = self._shown(layer)
+        variables = [*self.model.trainable_variables, *self.model.non_trainable_variables]
+        own = dict(zip(map(id, variables), values, strict=True))
+        run = self._once("memory", lambda: backends.compile_forward(shown, Head(0, "identity", "mse")))
+        seen = run([[own[id(v)] for v in (*shown.trainable_variables, *shown.non_trainable_variables)]], [arrays])
+        width = layer.keys.shape[1]
+        kept = layer.remember(seen[:, :width], seen[:, width:], arrays["weight"])
+        places = {id(v): i for i, v in enumerate(self.model.non_trainable_variables)}
+        return {places[id(getattr(layer, name))]: array for name, array in kept.items()}
 
     def _shown(self, layer: Any) -> Any:
         """Model from inputs to what a layer with a memory sees of a row: (rows, width + columns of the target)."""

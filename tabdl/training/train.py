@@ -218,15 +218,27 @@ class Training:
         return [*self.step.layout.split(flat[copy]), *(v[copy] for v in fixed)]
 
     def remember(self) -> None:
-        """Let networks that compare rows see their memory with the current weights."""
+        """Let networks that compare rows see some of them with the current weights: as many as they have room for."""
         flat, slots, fixed = self.state
-        first = len(self.step.layout.shapes)
         for c, copy in enumerate(self.copies):
-            for place, array in self.program.remember(self.values(c), copy.memory).items() if copy.memory else ():
-                whole = backends.to_host(fixed[place - first])
-                whole[c] = array
-                fixed = [*fixed[: place - first], backends.to_device(whole), *fixed[place - first + 1 :]]
-                self.state = flat, slots, fixed
+            found = self.program.remember(self.values(c), copy.memory, whole=False)
+            for place, array in found.items():
+                stacked = backends.to_host(fixed[place])
+                stacked[c] = array
+                fixed = [*fixed[:place], backends.to_device(stacked), *fixed[place + 1 :]]
+        self.state = flat, slots, fixed
+
+    def finish(self) -> None:
+        """The best weights are the last word: let networks that compare rows see all of them once more."""
+        if not self.best:
+            flat, _, fixed = backends.to_host(self.state)
+            self.best = [flat, *fixed]
+        flat, *fixed = self.best
+        for c, copy in enumerate(self.copies):
+            values = backends.to_device([*self.step.layout.split(flat[c]), *(v[c] for v in fixed)])
+            for place, array in self.program.remember(values, copy.memory, whole=True).items():
+                fixed[place][c] = array
+        self.best_epoch = [best or self.epoch for best in self.best_epoch]
 
     def score(self) -> list[float]:
         """Validation score of each copy."""
@@ -259,9 +271,7 @@ class Training:
 
     def weights(self) -> dict[str, np.ndarray]:
         """The best weights by name, (copies, ...) where there are several."""
-        if not self.best:
-            self.remember()
-        flat, *fixed = self.best or [(host := backends.to_host(self.state))[0], *host[2]]
+        flat, *fixed = self.best
         columns = [list(c) for c in zip(*map(self.step.layout.split, flat), strict=True)]
         named = dict(zip(self.program.names, [*map(np.stack, columns), *fixed], strict=True))
         return {path: np.array(named[path] if len(self.copies) > 1 else named[path][0]) for path in self.program.paths}
@@ -300,6 +310,6 @@ def train(
             bar.report(state.epoch, state.epochs, total, {k: v[-1] for k, v in state.history.items() if k != "epoch"})
             state.save(checkpoint)
     state.call("on_train_end")
-    state.best_epoch = [best or state.epoch for best in state.best_epoch]
+    state.finish()
     checkpoint.remove()
     return state
