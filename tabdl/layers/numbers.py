@@ -70,6 +70,43 @@ class PiecewiseLinear(keras.layers.Layer):
         return super().get_config() | {"bins": self.bins, "width": self.width}
 
 
+@keras.saving.register_keras_serializable("tabdl")
+class Periodic(keras.layers.Layer):
+    """Periodic embedding (PBLD of RealMLP, arXiv 2407.04491; after arXiv 2203.05556).
+
+    Each number x becomes x itself and a linear map of cos(2 pi w x + b), w ~ N(0, sigma^2), b ~ U(-pi, pi).
+    Input (rows, columns); output (rows, columns * width).
+    """
+
+    def __init__(self, width: int, frequencies: int = 16, sigma: float = 0.1, speed: float = 1.0, **options: Any):
+        super().__init__(**options)
+        self.width, self.frequencies, self.sigma, self.speed = width, frequencies, sigma, speed
+
+    def build(self, input_shape: Any) -> None:
+        columns, uniform = input_shape[-1], keras.initializers.RandomUniform
+        normal, bound = keras.initializers.RandomNormal(stddev=self.sigma), self.frequencies**-0.5
+        shape, inner = (columns, self.frequencies), self.width - 1
+        self.frequency = self.add_weight(shape=shape, initializer=normal, name="frequency")
+        self.phase = self.add_weight(shape=shape, initializer=uniform(-np.pi, np.pi), name="phase")
+        self.linear = self.add_weight(shape=(*shape, inner), initializer=uniform(-bound, bound), name="linear")
+        self.bias = self.add_weight(shape=(columns, inner), initializer=uniform(-bound, bound), name="bias")
+        for weight in (self.frequency, self.phase, self.linear, self.bias):
+            weight.rate_factor = self.speed
+
+    def call(self, x: Any) -> Any:
+        waves = ops.cos(2 * np.pi * ops.expand_dims(x, -1) * self.frequency + self.phase)  # (rows, columns, frequencies)
+        mapped = ops.transpose(ops.matmul(ops.transpose(waves, (1, 0, 2)), self.linear), (1, 0, 2)) + self.bias
+        joined = ops.concatenate([ops.expand_dims(x, -1), mapped], axis=-1)  # (rows, columns, width)
+        return ops.reshape(joined, (-1, x.shape[1] * self.width))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], input_shape[1] * self.width)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"width": self.width, "frequencies": self.frequencies, "sigma": self.sigma, "speed": self.speed}
+        return super().get_config() | own
+
+
 def bin_edges(values: np.ndarray, weight: np.ndarray | None, target: np.ndarray, bins: int) -> np.ndarray:
     """Ascending edges of at most `bins` bins: half of them quantiles, half where a tree on this column alone splits.
 
@@ -90,3 +127,8 @@ def bin_edges(values: np.ndarray, weight: np.ndarray | None, target: np.ndarray,
 def piecewise_linear(inputs: Inputs, bins: int, width: int) -> Any:
     """Piecewise-linear embedding of all numbers (rows, numbers * width), or None without numbers."""
     return None if inputs.numbers is None else PiecewiseLinear(bins, width)(inputs.numbers)
+
+
+def periodic(inputs: Inputs, width: int, frequencies: int = 16, sigma: float = 0.1, speed: float = 1.0) -> Any:
+    """Periodic embedding of all numbers (rows, numbers * width), or None without numbers."""
+    return None if inputs.numbers is None else Periodic(width, frequencies, sigma, speed)(inputs.numbers)
