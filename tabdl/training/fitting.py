@@ -111,7 +111,7 @@ def _copies(
             pick = slice(None) if source.rows is None else source.rows
             arrays = {k: v[pick] for k, v in (source.arrays | target).items()}
             even = None if np.ptp(weight[pick]) == 0 else weight[pick]
-            adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers)
+            adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers, seed)
         copies.append(Copy(model, seed, source.rows, table, source.validation))
     return copies
 
