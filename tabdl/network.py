@@ -34,6 +34,12 @@ class Network(Parameters):
         own = {name: getattr(self, name) for name in cls.fields if name != "members" or cls.one_for_all_members}
         return own | {name: sizes[name] for name, value in own.items() if name in sizes and isinstance(value, str)}
 
+    def finish(self, features: Any, outputs: int) -> Any:
+        """Last layer: what `forward` returns -> logits (rows, [members,] outputs)."""
+        from tabdl.layers import members
+
+        return members.head(features, outputs)
+
     @property
     def copies(self) -> int:
         """How many models are trained: `members`, unless the network has them in itself."""
@@ -99,8 +105,6 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
     """Fresh `keras.Model` from encoded arrays to logits (rows, [members,] head.outputs)."""
     import keras
 
-    from tabdl.layers import members
-
     shapes = {"numbers": spec.numbers, "flags": spec.flags, "categories": len(spec.categories)}
     symbols = {
         kind: keras.Input((width,), dtype="int32" if kind == "categories" else "float32", name=kind)
@@ -109,7 +113,7 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
     }
     with seeded(seed):
         features = network.forward(Inputs(spec, **_hide(symbols, spec, getattr(network, "unseen", 0.0))))
-        logits = members.head(features, head.outputs)
+        logits = network.finish(features, head.outputs)
     return keras.Model(symbols, logits, name=type(network).__name__.lower())
 
 

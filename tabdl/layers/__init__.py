@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tabdl.layers import blocks, categories, links, members, numbers
+    from tabdl.layers import blocks, categories, links, members, numbers, scaled
 
-__all__ = ["blocks", "categories", "links", "members", "numbers"]
+__all__ = ["blocks", "categories", "links", "members", "numbers", "scaled"]
 
 
 def __getattr__(name: str) -> Any:
