@@ -13,6 +13,8 @@ from tabdl.models.embedding import EmbeddingClassifier as EmbeddingClassifier
 from tabdl.models.embedding import EmbeddingRegressor as EmbeddingRegressor
 from tabdl.models.mlp import MLPClassifier as MLPClassifier
 from tabdl.models.mlp import MLPRegressor as MLPRegressor
+from tabdl.models.realmlp import RealMLPClassifier as RealMLPClassifier
+from tabdl.models.realmlp import RealMLPRegressor as RealMLPRegressor
 from tabdl.models.resnet import ResNetClassifier as ResNetClassifier
 from tabdl.models.resnet import ResNetRegressor as ResNetRegressor
 from tabdl.models.tabm import TabMClassifier as TabMClassifier

@@ -1,4 +1,4 @@
-"""The effects of the parameters of MLP, Embedding, ResNet, TabM and Keras on the network that is built."""
+"""The effects of the parameters of MLP, Embedding, ResNet, TabM, RealMLP and Keras on the network that is built."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tabdl.layers import blocks
 from tabdl.models.custom import dense_features
 from tabdl.models.embedding import Embedding
 from tabdl.models.mlp import MLP
+from tabdl.models.realmlp import RealMLP
 from tabdl.models.resnet import ResNet
 from tabdl.models.tabm import TabM
 from tabdl.network import build, seeded
@@ -29,6 +30,9 @@ ARRAYS = {
     "flags": np.random.default_rng(1).choice([-1, 1], (500, 1)).astype("float32"),
     "categories": np.random.default_rng(2).integers(2, 7, (500, 2)).astype("int32"),
 }
+
+
+DROPPING = (MLP, Embedding, ResNet, TabM, RealMLP)
 
 
 def network(cls: type, **params: Any) -> keras.Model:
@@ -56,8 +60,8 @@ def as_numpy(tensor: Any) -> np.ndarray:
     return keras.ops.convert_to_numpy(tensor)
 
 
-@effect("MLP.units", "Embedding.units")
-@pytest.mark.parametrize("cls", [MLP, Embedding])
+@effect("MLP.units", "Embedding.units", "RealMLP.units")
+@pytest.mark.parametrize("cls", [MLP, Embedding, RealMLP])
 def test_units(cls: type) -> None:
     assert [shape[1] for shape in kernels(network(cls, units=(17, 5)))] == [17, 5, 1]
     assert [shape[1] for shape in kernels(network(cls, units=(9,)))] == [9, 1]
@@ -86,6 +90,29 @@ def test_activation(name: str) -> None:
     kernel, bias = (as_numpy(w) for w in model.weights)
     received = as_numpy(model({"numbers": ARRAYS["numbers"]}))
     np.testing.assert_allclose(received, ACTIVATIONS[name](ARRAYS["numbers"] @ kernel + bias), atol=1e-5)
+
+
+@effect("RealMLP.activation")
+@pytest.mark.parametrize("name", RealMLP.fields["activation"].options)
+def test_activation_of_realmlp(name: str) -> None:
+    model = features(RealMLP, Spec(flags=1), units=(5,), activation=name, dropout=0.0)
+    _, kernel, bias, alpha = (as_numpy(w) for w in model.weights)
+    np.testing.assert_array_equal(alpha, 1)
+    received = as_numpy(model({"flags": ARRAYS["flags"]}))
+    np.testing.assert_allclose(received, ACTIVATIONS[name](ARRAYS["flags"] @ kernel + bias), atol=1e-5)
+
+
+@effect("RealMLP.embedding_width", "RealMLP.frequencies", "RealMLP.sigma")
+def test_periodic_embedding_of_realmlp() -> None:
+    def embedding(**params: Any) -> Any:
+        (layer,) = [layer for layer in network(RealMLP, **params).layers if hasattr(layer, "phase")]
+        return layer
+
+    layer = embedding(embedding_width=6, frequencies=90, sigma=3.0)
+    assert layer.output.shape == (None, 4 * 6)
+    assert as_numpy(layer.frequency).shape == as_numpy(layer.phase).shape == (4, 90)
+    assert as_numpy(layer.frequency).std() == pytest.approx(3.0, rel=0.15)
+    assert as_numpy(embedding(frequencies=90, sigma=0.01).frequency).std() == pytest.approx(0.01, rel=0.15)
 
 
 @effect("MLP.initializer")
@@ -120,8 +147,8 @@ def test_norm() -> None:
         assert {kind: len(layers_of(model, cls)) for kind, cls in kinds.items()} == {kind: 3 * (kind == norm) for kind in kinds}
 
 
-@effect("MLP.dropout", "Embedding.dropout", "ResNet.dropout", "TabM.dropout", "Embedding.embedding_dropout")
-@pytest.mark.parametrize("cls, parameter", [(MLP, ""), (Embedding, ""), (ResNet, ""), (TabM, ""), (Embedding, "embedding_")])
+@effect(*(f"{cls.__name__}.dropout" for cls in DROPPING), "Embedding.embedding_dropout")
+@pytest.mark.parametrize("cls, parameter", [*((cls, "") for cls in DROPPING), (Embedding, "embedding_")])
 def test_dropout(cls: type, parameter: str) -> None:
     """A share of the units is zero in training, the others make up for it; predictions use all units."""
     others = {"embedding_dropout": 0.0} if cls is Embedding and not parameter else {}

@@ -1,0 +1,82 @@
+"""RealMLP: a multi-layer perceptron with every detail tuned on 118 tables.
+
+Holzmüller, Grinsztajn, Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data, NeurIPS 2024,
+arXiv 2407.04491; here the variant RealMLP-TD.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabdl import layers
+from tabdl.estimators.supervised import Classifier, Regressor
+from tabdl.network import TableNetwork
+from tabdl.params import param
+from tabdl.spec import Inputs
+
+
+class RealMLP(TableNetwork):
+    """Dense layers whose weights start at the data and learn at rates of their own."""
+
+    units: tuple[int, ...] = param((256, 256, 256), "width of each hidden layer", low=1, high=2048, longest=16)
+    activation: str = param(
+        "selu",
+        "activation of the hidden layers, of which each unit learns a share",
+        options=("selu", "mish", "relu", "silu", "gelu"),
+    )
+    dropout: float = param(0.15, "share of hidden units switched off in a training step", low=0, high=0.9, weight=True)
+    embedding_width: int = param(4, "size of a number's periodic embedding, the number itself included", low=2, high=64)
+    frequencies: int = param(16, "waves of a number's periodic embedding", low=1, high=256)
+    sigma: float = param(0.1, "spread of their initial frequencies", low=0.001, high=100, log=True)
+    defaults = {
+        "second_moment": 0.95,
+        "schedule": "coslog4",
+        "weight_decay": 0.02,
+        "fade": "flat_cosine",
+        "clip_norm": None,
+        "batch_size": 256,
+        "epochs": 64,
+        "patience": 1_000,
+    }
+
+    def forward(self, inputs: Inputs) -> Any:
+        numbers = layers.numbers.periodic(inputs, self.embedding_width, self.frequencies, self.sigma, layers.scaled.SLOW)
+        x = layers.blocks.join(numbers, inputs.flags, layers.categories.signs_or_vectors(inputs, most=8, width=8))
+        x = layers.scaled.FrontScale()(x)  # (rows, encoded columns)
+        for units in self.units:
+            x = layers.scaled.scaled_block(x, units, activation=self.activation, dropout=self.dropout)
+        return x  # (rows, units[-1])
+
+    def finish(self, features: Any, outputs: int) -> Any:
+        return layers.scaled.NTKDense(outputs)(features)  # (rows, outputs)
+
+
+class RealMLPClassifier(Classifier, RealMLP):
+    """RealMLP for classes: two or many, or several labels at once.
+
+    Examples
+    --------
+    >>> from tabdl import RealMLPClassifier
+    >>> from tabdl.datasets import make_conversion
+    >>> X, y = make_conversion(500, random_state=0)
+    >>> RealMLPClassifier(epochs=2, random_state=0).fit(X, y).predict_proba(X[:3]).shape
+    (3, 2)
+    """
+
+    defaults = {"learning_rate": 0.04}
+
+
+class RealMLPRegressor(Regressor, RealMLP):
+    """RealMLP for numbers: one or several, counts, or `quantiles=`.
+
+    Examples
+    --------
+    >>> from tabdl import RealMLPRegressor
+    >>> from tabdl.datasets import make_conversion
+    >>> X, _ = make_conversion(500, random_state=0)
+    >>> minutes = X.pop("minutes_per_visit").fillna(5.0)
+    >>> RealMLPRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
+    (3,)
+    """
+
+    defaults = {"learning_rate": 0.2, "activation": "mish"}
