@@ -26,6 +26,7 @@ class Network(Parameters):
         high=64,
     )
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
+    steady: ClassVar[float] = 1.0  # factor of the learning rate where no schedule tames it, in `partial_fit`
 
     def network_params(self) -> dict[str, Any]:
         """Values of the hyper-parameters that belong to the network, not to its training; 'auto' as resolved in `fit`."""
@@ -34,11 +35,11 @@ class Network(Parameters):
         own = {name: getattr(self, name) for name in cls.fields if name != "members" or cls.one_for_all_members}
         return own | {name: sizes[name] for name, value in own.items() if name in sizes and isinstance(value, str)}
 
-    def finish(self, features: Any, outputs: int) -> Any:
-        """Last layer: what `forward` returns -> logits (rows, [members,] outputs)."""
+    def finish(self, features: Any, head: Head) -> Any:
+        """Last layer: what `forward` returns -> logits (rows, [members,] head.outputs)."""
         from tabdl.layers import members
 
-        return members.head(features, outputs)
+        return members.head(features, head.outputs)
 
     @property
     def copies(self) -> int:
@@ -113,7 +114,7 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
     }
     with seeded(seed):
         features = network.forward(Inputs(spec, **_hide(symbols, spec, getattr(network, "unseen", 0.0))))
-        logits = network.finish(features, head.outputs)
+        logits = network.finish(features, head)
     return keras.Model(symbols, logits, name=type(network).__name__.lower())
 
 

@@ -100,6 +100,18 @@ def test_front_scale_multiplies_columns():
     np.testing.assert_allclose(array(layer(X)), X * np.arange(6.0), rtol=1e-6)
 
 
+def test_clamp_limits_predictions_alone():
+    layer = built(scaled.Clamp(), width=2)
+    far = np.array([[-9e5, 9e5], [0, 0.5]], np.float32)
+    np.testing.assert_array_equal(array(layer(far)), far)
+    layer.adapt(far, None, np.array([[-1, 0], [2, 1.0]]))
+    np.testing.assert_array_equal(array(layer(far)), [[-1, 1], [0, 0.5]])
+    np.testing.assert_array_equal(array(layer(far, training=True)), far)
+    layer.widen(np.array([[0, 3.0], [-2, 2]]))
+    np.testing.assert_array_equal(array(layer(far)), [[-2, 3], [0, 0.5]])
+    assert not layer.trainable_weights
+
+
 def test_rates_and_decays_are_those_of_the_paper():
     symbol = keras.Input((6,))
     x = scaled.scaled_block(scaled.FrontScale()(symbol), 4, activation="selu", dropout=0.2)
@@ -115,7 +127,9 @@ def test_rates_and_decays_are_those_of_the_paper():
     assert [type(layer) for layer in model.layers[2:-1]] == [scaled.NTKDense, scaled.ParametricActivation, blocks.Dropout]
 
 
-@pytest.mark.parametrize("layer", [scaled.FrontScale(3.0), scaled.NTKDense(5), scaled.ParametricActivation("mish")])
+@pytest.mark.parametrize(
+    "layer", [scaled.FrontScale(3.0), scaled.NTKDense(5), scaled.ParametricActivation("mish"), scaled.Clamp()]
+)
 def test_config_rebuilds_the_layer(layer):
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

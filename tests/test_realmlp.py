@@ -130,13 +130,25 @@ def test_fade_reaches_decay_and_dropout(fade):
     assert len([layer for layer in model.layers if isinstance(layer, blocks.Dropout)]) == 2
 
 
+def test_predictions_stay_in_the_range_of_y_and_further_rows_widen_it():
+    X, y = ARRAYS["numbers"], ARRAYS["numbers"][:, 0]
+    model = RealMLPRegressor(units=(16,), epochs=20, random_state=0, validation_fraction=0).fit(X, y)
+    far = model.predict(np.concatenate([100 * X, -100 * X]))
+    np.testing.assert_allclose([far.min(), far.max()], [y.min(), y.max()], rtol=1e-5)
+    model.partial_fit(X, y / 2).partial_fit(X, 3 * y)
+    low, high = (model.weights_[f"clamp_0/{k}"] for k in ("low", "high"))
+    np.testing.assert_allclose([low, high], model.target_.encode(3 * y[[y.argmin(), y.argmax()]]), rtol=1e-5)
+    for other in (Head(1, "exp", "poisson"), Head(3, "ascending", "quantile", (0.1, 0.5, 0.9)), Head(1, "sigmoid", "kl")):
+        assert not [layer for layer in network(other).layers if isinstance(layer, scaled.Clamp)]
+
+
 def test_defaults_are_the_recipe():
     assert (RealMLPClassifier().learning_rate, RealMLPRegressor().learning_rate) == (0.04, 0.2)
     assert (RealMLPClassifier().activation, RealMLPRegressor().activation) == ("selu", "mish")
     for model in (RealMLPClassifier(), RealMLPRegressor()):
         assert (model.optimizer, model.momentum, model.second_moment) == ("adam", 0.9, 0.95)
         assert (model.schedule, model.fade, model.weight_decay, model.clip_norm) == ("coslog4", "flat_cosine", 0.02, None)
-        assert (model.units, model.dropout, model.batch_size) == ((256, 256, 256), 0.15, 256)
+        assert (model.units, model.dropout) == ((256, 256, 256), 0.15)
     assert RealMLPClassifier().label_smoothing == 0
     (embedding,) = [layer for layer in network().layers if isinstance(layer, numbers.Periodic)]
     assert (embedding.width, embedding.frequencies, embedding.sigma, embedding.speed) == (4, 16, 0.1, 0.1)

@@ -15,6 +15,7 @@ from tabdl.layers.blocks import Dropout
 
 SLOW = 0.1  # rate factor of biases and activations
 DRAWN = 5  # training rows that a bias lies between
+FAR = 1e6  # standardised targets stay below: no limit before training
 FLATTEST = 1e-4  # a unit that varies less is left as it is: dividing by its spread would only enlarge rounding
 
 
@@ -102,6 +103,32 @@ class ParametricActivation(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"activation": keras.activations.serialize(self.function)}
+
+
+@keras.saving.register_keras_serializable("tabdl")
+class Clamp(keras.layers.Layer):
+    """Predictions stay in the range of the training rows' target; in training all is let through."""
+
+    def build(self, input_shape: Any) -> None:
+        for name, far in (("low", -FAR), ("high", FAR)):
+            start = keras.initializers.Constant(far)
+            setattr(self, name, self.add_weight(shape=input_shape[-1:], initializer=start, trainable=False, name=name))
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x if training else ops.minimum(ops.maximum(x, self.low), self.high)
+
+    def adapt(self, values: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> None:
+        """Set the range to that of the target (rows, outputs)."""
+        self.low.assign(target.min(axis=0))
+        self.high.assign(target.max(axis=0))
+
+    def widen(self, target: np.ndarray) -> None:
+        """Let the range hold further training rows' target (rows, outputs) too."""
+        self.low.assign(np.minimum(ops.convert_to_numpy(self.low), target.min(axis=0)))
+        self.high.assign(np.maximum(ops.convert_to_numpy(self.high), target.max(axis=0)))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
 
 
 def scaled_block(x: Any, units: int, *, activation: str, dropout: float) -> Any:

@@ -12,7 +12,7 @@ from tabdl import layers
 from tabdl.estimators.supervised import Classifier, Regressor
 from tabdl.network import TableNetwork
 from tabdl.params import param
-from tabdl.spec import Inputs
+from tabdl.spec import Head, Inputs
 
 
 class RealMLP(TableNetwork):
@@ -28,14 +28,13 @@ class RealMLP(TableNetwork):
     embedding_width: int = param(4, "size of a number's periodic embedding, the number itself included", low=2, high=64)
     frequencies: int = param(16, "waves of a number's periodic embedding", low=1, high=256)
     sigma: float = param(0.1, "spread of their initial frequencies", low=0.001, high=100, log=True)
+    steady = 0.1
     defaults = {
         "second_moment": 0.95,
         "schedule": "coslog4",
         "weight_decay": 0.02,
         "fade": "flat_cosine",
         "clip_norm": None,
-        "batch_size": 256,
-        "epochs": 64,
         "patience": 1_000,
     }
 
@@ -47,8 +46,9 @@ class RealMLP(TableNetwork):
             x = layers.scaled.scaled_block(x, units, activation=self.activation, dropout=self.dropout)
         return x  # (rows, units[-1])
 
-    def finish(self, features: Any, outputs: int) -> Any:
-        return layers.scaled.NTKDense(outputs)(features)  # (rows, outputs)
+    def finish(self, features: Any, head: Head) -> Any:
+        logits = layers.scaled.NTKDense(head.outputs)(features)  # (rows, outputs)
+        return layers.scaled.Clamp()(logits) if head.link == "identity" else logits
 
 
 class RealMLPClassifier(Classifier, RealMLP):

@@ -25,9 +25,7 @@ def adapt(
     private: which columns of "numbers" must leave no cell behind, bool (numbers,). seed: which rows those layers see that
     take no input of the network itself, but what the layers before them make of it.
     """
-    target = arrays["target"]
-    shown = (target == np.arange(head.outputs)).astype(np.float32) if head.link == "softmax" else target  # (rows, outputs)
-    sample = None
+    target, shown, sample = arrays["target"], _outputs(arrays["target"], head), None
     for layer in model.layers:  # in the order of the graph: those before a layer have adapted
         if hasattr(layer, "adapt"):
             kinds = [kind for kind, symbol in model.input.items() if symbol is layer.input]
@@ -45,6 +43,18 @@ def adapt(
     prior = prior_logits(arrays["target"], weight, head)
     if prior is not None and not hasattr(last, "adapt"):
         last.bias.assign(np.broadcast_to(prior, last.bias.shape).astype(np.float32))
+
+
+def widen(model: Any, target: np.ndarray, head: Head) -> None:
+    """Tell the layers with a `widen` method of further training rows: they may know more than those of the first fit."""
+    for layer in model.layers:
+        if hasattr(layer, "widen"):
+            layer.widen(_outputs(target, head))
+
+
+def _outputs(target: np.ndarray, head: Head) -> np.ndarray:
+    """Encoded target as layers see it, (rows, outputs): classes as 0 and 1."""
+    return (target == np.arange(head.outputs)).astype(np.float32) if head.link == "softmax" else target
 
 
 def _hide(
