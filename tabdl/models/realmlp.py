@@ -2,6 +2,13 @@
 
 Holzmüller, Grinsztajn, Steinwart, Better by Default: Strong Pre-Tuned MLPs and Boosted Trees on Tabular Data, NeurIPS 2024,
 arXiv 2407.04491; here the variant RealMLP-TD.
+NOTE[DIFF]: about 2,000 steps in batches that follow the rows instead of 256 epochs of 256 rows: see CHANGELOG for no loss of score.
+NOTE[DIFF]: the last, smaller batch of an epoch is not dropped: every row counts, spread evenly over the steps.
+NOTE[DIFF]: no label smoothing, and the best epoch is that of the log loss: probabilities are what is judged.
+NOTE[DIFF]: one-hot columns and flags are not scaled and clipped again: they lie in [-1, 1] anyway. On validation rows of coupon,
+17 category columns, two seeds, log loss .540 and .556 without, .543 and .553 with it.
+NOTE[DIFF]: two classes are one logit with a sigmoid; weights of the periodic embeddings do not decay (a hundredth of 0.02 there).
+NOTE[DIFF]: a gap of a number is the column's median with a flag, of a category zeros; vectors of unseen categories are zero.
 """
 
 from __future__ import annotations
