@@ -144,6 +144,7 @@ def test_predictions_stay_in_the_range_of_y_and_further_rows_widen_it():
 
 def test_defaults_are_the_recipe():
     assert (RealMLPClassifier().learning_rate, RealMLPRegressor().learning_rate) == (0.04, 0.2)
+    assert (RealMLPClassifier().epochs, RealMLPRegressor().epochs) == ("auto", 64)
     assert (RealMLPClassifier().activation, RealMLPRegressor().activation) == ("selu", "mish")
     for model in (RealMLPClassifier(), RealMLPRegressor()):
         assert (model.optimizer, model.momentum, model.second_moment) == ("adam", 0.9, 0.95)
