@@ -19,6 +19,8 @@ from tabdl.models.fttransformer import FTTransformerClassifier as FTTransformerC
 from tabdl.models.fttransformer import FTTransformerRegressor as FTTransformerRegressor
 from tabdl.models.mlp import MLPClassifier as MLPClassifier
 from tabdl.models.mlp import MLPRegressor as MLPRegressor
+from tabdl.models.realmlp import RealMLPClassifier as RealMLPClassifier
+from tabdl.models.realmlp import RealMLPRegressor as RealMLPRegressor
 from tabdl.models.resnet import ResNetClassifier as ResNetClassifier
 from tabdl.models.resnet import ResNetRegressor as ResNetRegressor
 from tabdl.models.rnn import RNNClassifier as RNNClassifier

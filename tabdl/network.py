@@ -28,6 +28,7 @@ class Network(Parameters):
     compares_rows: ClassVar[bool] = False  # whether `forward` takes the targets of the rows too, and gives logits
     automatic_training: ClassVar[tuple[int, int]] = (2_000, 12)  # steps that epochs="auto" aims at, and fewest epochs
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
+    steady: ClassVar[float] = 1.0  # factor of the learning rate where no schedule tames it, in `partial_fit`
 
     def network_params(self) -> dict[str, Any]:
         """Values of the hyper-parameters that belong to the network, not to its training; 'auto' as resolved in `fit`."""
@@ -35,6 +36,12 @@ class Network(Parameters):
         cls = network_class(type(self))
         own = {name: getattr(self, name) for name in cls.fields if name != "members" or cls.one_for_all_members}
         return own | {name: sizes[name] for name, value in own.items() if name in sizes and isinstance(value, str)}
+
+    def finish(self, features: Any, head: Head) -> Any:
+        """Last layer: what `forward` returns -> logits (rows, [members,] head.outputs)."""
+        from tabdl.layers import members
+
+        return members.head(features, head.outputs)
 
     @property
     def contains_rows(self) -> bool:
@@ -106,8 +113,6 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
     """Fresh `keras.Model` from encoded arrays to logits (rows, [members,] head.outputs)."""
     import keras
 
-    from tabdl.layers import members
-
     shapes = {"numbers": spec.numbers, "flags": spec.flags, "categories": len(spec.categories)}
     symbols = {
         kind: keras.Input((width,), dtype="int32" if kind == "categories" else "float32", name=kind)
@@ -118,8 +123,7 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
         symbols |= {"target": keras.Input((head.columns,), name="target"), "weight": keras.Input((), name="weight")}
     with seeded(seed):
         shown = _hide(symbols, spec, getattr(network, "unseen", 0.0))
-        features = network.forward(Inputs(spec, **shown, head=head))
-        logits = features if network.compares_rows else members.head(features, head.outputs)
+        logits = network.finish(network.forward(Inputs(spec, **shown, head=head)), head)
     return keras.Model(symbols, logits, name=type(network).__name__.lower())
 
 

@@ -10,6 +10,7 @@ from tabdl.layers import categories
 from tabdl.network import seeded
 from tabdl.spec import Inputs, Spec
 
+array = keras.ops.convert_to_numpy
 CODES = (4, 30, 5, 4)
 X = np.column_stack([np.random.default_rng(j).integers(0, n, 40) for j, n in enumerate(CODES)]).astype(np.int32)
 
@@ -99,3 +100,26 @@ def test_config_rebuilds_the_layer():
     config = categories.Embeddings(CODES, (2, 4, 2, 3), scale=0.5).get_config()
     again = categories.Embeddings.from_config(config)
     assert (again.codes, again.widths, again.scale) == (CODES, (2, 4, 2, 3), 0.5)
+
+
+def test_signs_or_vectors_follow_the_number_of_known_values():
+    spec = Spec(categories=(3, 4, 5, 6, 2))  # 1, 2, 3, 4 known values, and none
+    symbol = keras.Input((5,), dtype="int32")
+    with seeded(0):
+        model = keras.Model(symbol, categories.signs_or_vectors(Inputs(spec, categories=symbol), most=3, width=7))
+    codes = np.array([[2, 2, 2, 2, 0], [2, 3, 4, 5, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], np.int32)
+    got = array(model(codes))
+    assert got.shape == (4, 1 + 1 + 3 + 7)
+    np.testing.assert_array_equal(got[:, :5], [[1, -1, 1, 0, 0], [1, 1, 0, 0, 1], [0] * 5, [0] * 5])
+    table = array(model.weights[0])
+    np.testing.assert_array_equal(got[:, 5:], table[[2, 5, 0, 1]])
+    np.testing.assert_array_equal(table[:2], 0)
+    assert categories.signs_or_vectors(Inputs(Spec(numbers=2)), 3, 7) is None
+
+
+def test_vectors_of_realmlp_are_standard_normal():
+    symbol = keras.Input((1,), dtype="int32")
+    inputs = Inputs(Spec(categories=(400,)), categories=symbol)
+    with seeded(0):
+        (table,) = keras.Model(symbol, categories.signs_or_vectors(inputs, most=8, width=8)).weights
+    assert array(table)[2:].std() == pytest.approx(1, abs=0.05)

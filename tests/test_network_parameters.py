@@ -21,6 +21,7 @@ from tabdl.models.dcn import DCN
 from tabdl.models.embedding import Embedding
 from tabdl.models.fttransformer import FTTransformer
 from tabdl.models.mlp import MLP
+from tabdl.models.realmlp import RealMLP
 from tabdl.models.resnet import ResNet
 from tabdl.models.rnn import RNN
 from tabdl.models.tabm import TabM
@@ -61,8 +62,8 @@ def as_numpy(tensor: Any) -> np.ndarray:
     return keras.ops.convert_to_numpy(tensor)
 
 
-@effect("MLP.units", "Embedding.units")
-@pytest.mark.parametrize("cls", [MLP, Embedding])
+@effect("MLP.units", "Embedding.units", "RealMLP.units")
+@pytest.mark.parametrize("cls", [MLP, Embedding, RealMLP])
 def test_units(cls: type) -> None:
     assert [shape[1] for shape in kernels(network(cls, units=(17, 5)))] == [17, 5, 1]
     assert [shape[1] for shape in kernels(network(cls, units=(9,)))] == [9, 1]
@@ -91,6 +92,29 @@ def test_activation(name: str) -> None:
     kernel, bias = (as_numpy(w) for w in model.weights)
     received = as_numpy(model({"numbers": ARRAYS["numbers"]}))
     np.testing.assert_allclose(received, ACTIVATIONS[name](ARRAYS["numbers"] @ kernel + bias), atol=1e-5)
+
+
+@effect("RealMLP.activation")
+@pytest.mark.parametrize("name", RealMLP.fields["activation"].options)
+def test_activation_of_realmlp(name: str) -> None:
+    model = features(RealMLP, Spec(flags=1), units=(5,), activation=name, dropout=0.0)
+    _, kernel, bias, alpha = (as_numpy(w) for w in model.weights)
+    np.testing.assert_array_equal(alpha, 1)
+    received = as_numpy(model({"flags": ARRAYS["flags"]}))
+    np.testing.assert_allclose(received, ACTIVATIONS[name](ARRAYS["flags"] @ kernel + bias), atol=1e-5)
+
+
+@effect("RealMLP.embedding_width", "RealMLP.frequencies", "RealMLP.sigma")
+def test_periodic_embedding_of_realmlp() -> None:
+    def embedding(**params: Any) -> Any:
+        (layer,) = [layer for layer in network(RealMLP, **params).layers if hasattr(layer, "phase")]
+        return layer
+
+    layer = embedding(embedding_width=6, frequencies=90, sigma=3.0)
+    assert layer.output.shape == (None, 4 * 6)
+    assert as_numpy(layer.frequency).shape == as_numpy(layer.phase).shape == (4, 90)
+    assert as_numpy(layer.frequency).std() == pytest.approx(3.0, rel=0.15)
+    assert as_numpy(embedding(frequencies=90, sigma=0.01).frequency).std() == pytest.approx(0.01, rel=0.15)
 
 
 @effect("MLP.initializer")
@@ -126,7 +150,10 @@ def test_norm() -> None:
 
 
 DROPOUTS = [
-    (cls, name) for cls in (MLP, Embedding, ResNet, TabM, FTTransformer, DCN, CNN, RNN) for name in cls.fields if "drop" in name
+    (cls, name)
+    for cls in (MLP, Embedding, ResNet, TabM, RealMLP, FTTransformer, DCN, CNN, RNN)
+    for name in cls.fields
+    if "drop" in name
 ]
 
 

@@ -45,6 +45,13 @@ def test_partial_fit_is_one_epoch_at_the_peak_rate():
     assert (made.epochs, made.schedule, made.warmup) == (1, "constant", 0.0)
 
 
+def test_partial_fit_takes_the_steady_share_of_the_rate_that_a_network_names():
+    model = tabdl.RealMLPRegressor(learning_rate=0.2)
+    assert make_settings(model, 500, 3, partial=False).learning_rate == 0.2
+    assert make_settings(model, 500, 3, partial=True).learning_rate == pytest.approx(0.02)
+    assert settings(partial=True, learning_rate=0.2).learning_rate == 0.2
+
+
 def test_partial_fit_does_not_fade():
     assert settings(fade="flat_cosine").fade == "flat_cosine"
     assert settings(partial=True, fade="flat_cosine").fade == "none"

@@ -11,7 +11,7 @@ from tabdl.layers import links
 from tabdl.models.tabm import TabM
 from tabdl.network import build, get_weights
 from tabdl.spec import Head, Spec
-from tabdl.training.initial import adapt, prior_logits
+from tabdl.training.initial import SAMPLE, adapt, prior_logits
 
 RNG = np.random.default_rng(0)
 BINARY = (RNG.uniform(size=(200, 1)) < 0.2).astype(np.float32)
@@ -56,16 +56,64 @@ def test_adapt_sets_bins_and_the_bias_of_every_member():
     np.testing.assert_allclose(after["member_dense_0/bias"], np.tile(prior, (3, 1)), rtol=1e-6)
 
 
-def test_a_layer_with_adapt_inside_the_network_is_refused():
-    class Adapting(keras.layers.Layer):
-        def call(self, x):
-            return x
+class Centering(keras.layers.Layer):
+    """Subtracts the mean of what it is shown, and remembers it."""
 
-        def adapt(self, values, weight, target):
-            raise AssertionError("never reached")
+    def build(self, input_shape):
+        self.center = self.add_weight(shape=input_shape[-1:], initializer="zeros", trainable=False, name="center")
 
+    def call(self, x):
+        return x - self.center
+
+    def adapt(self, values, weight, target):
+        self.shown = values, weight, target
+        self.center.assign(np.average(values, axis=0, weights=weight))
+
+
+def nested():
+    """Two layers with `adapt`, one after the other, behind a layer without."""
     symbol = keras.Input((2,), name="numbers")
-    hidden = keras.layers.Dense(2)(symbol)
-    model = keras.Model({"numbers": symbol}, keras.layers.Dense(1)(Adapting(name="mine")(hidden)))
-    with pytest.raises(TypeError, match="mine: a layer with `adapt` should take an input of the network itself"):
-        adapt(model, {"numbers": np.zeros((3, 2)), "target": BINARY[:3]}, None, Head(1, "identity", "mse"))
+    first = Centering()(keras.layers.Rescaling(3.0)(symbol))
+    second = Centering()(keras.layers.Rescaling(1.0, offset=5.0)(first))
+    model = keras.Model({"numbers": symbol}, keras.layers.Dense(1)(second))
+    return model, [layer for layer in model.layers if isinstance(layer, Centering)]
+
+
+@weighted
+def test_layers_inside_the_network_see_what_the_adapted_layers_before_them_give(weight):
+    numbers = RNG.normal(2, 1, (200, 2)).astype(np.float32)
+    model, (first, second) = nested()
+    adapt(model, {"numbers": numbers, "target": BINARY}, weight, Head(1, "identity", "mse"))
+    order = [np.flatnonzero((numbers * 3 == row).all(axis=1))[0] for row in first.shown[0]]
+    assert order == list(range(200)), "few rows are all shown, in their order"
+    np.testing.assert_allclose(first.center.numpy(), 3 * np.average(numbers, axis=0, weights=weight), rtol=1e-4)
+    np.testing.assert_allclose(second.shown[0], 3 * numbers - first.center.numpy() + 5, rtol=1e-4, atol=1e-4)
+    for layer in (first, second):
+        assert layer.shown[1] is weight or np.array_equal(layer.shown[1], weight)
+        np.testing.assert_array_equal(layer.shown[2], BINARY)
+
+
+def test_layers_inside_the_network_see_a_sample_of_many_rows():
+    rows = SAMPLE + 500
+    numbers = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+    arrays = {"numbers": numbers, "target": numbers[:, :1]}
+    seen = []
+    for seed in (0, 0, 1):
+        model, (layer, _) = nested()
+        adapt(model, arrays, numbers[:, 1], Head(1, "identity", "mse"), seed=seed)
+        values, weight, target = layer.shown
+        np.testing.assert_allclose(values[:, 0], 3 * target[:, 0], rtol=1e-5)
+        np.testing.assert_allclose(values[:, 1], 3 * weight, rtol=1e-5)
+        assert len(np.unique(values[:, 0])) == len(values) == SAMPLE, "no row twice"
+        seen.append(values)
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert (seen[0] != seen[2]).any()
+
+
+def test_private_columns_show_even_numbers_in_no_order_of_the_rows():
+    numbers = RNG.normal(size=(200, 2)).astype(np.float32)
+    model, (layer, _) = nested()
+    adapt(model, {"numbers": numbers, "target": BINARY}, None, Head(1, "identity", "mse"), np.array([True, False]))
+    np.testing.assert_allclose(layer.shown[0][:, 1], 3 * numbers[:, 1], rtol=1e-5)
+    np.testing.assert_allclose(np.sort(layer.shown[0][:, 0]), 3 * np.linspace(-2.5, 2.5, 200), rtol=1e-4)
+    assert abs(np.corrcoef(layer.shown[0][:, 0], np.arange(200))[0, 1]) < 0.3

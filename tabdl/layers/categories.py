@@ -119,6 +119,29 @@ def one_hot(inputs: Inputs) -> Any:
     return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
 
 
+def signs_or_vectors(inputs: Inputs, most: int, width: int) -> Any:
+    """RealMLP's categories (arXiv 2407.04491): two values are one column of -1 and 1, up to `most` one-hot, more are embedded.
+
+    A gap or an unseen value is zeros. Output (rows, places), or None where no column has a place.
+    """
+    codes, nothing = inputs.spec.categories, 0
+    places = []  # (column, code that is 1, code that is -1)
+    for j, n in enumerate(codes):
+        if n <= most + 2:
+            places += [(j, 3, 2)] if n == 4 else [(j, code, nothing) for code in range(2, n)]
+    wide = [j for j, n in enumerate(codes) if n > most + 2]
+    parts = []
+    if places:
+        column, up, down = np.array(places, "int32").T
+        picked = ops.take(inputs.categories, column, axis=1)  # (rows, places)
+        below = ops.logical_and(ops.equal(picked, down), down > nothing)
+        parts.append(ops.cast(ops.equal(picked, up), "float32") - ops.cast(below, "float32"))
+    if wide:
+        picked = ops.take(inputs.categories, np.array(wide, "int32"), axis=1)
+        parts.append(Embeddings(tuple(codes[j] for j in wide), (width,) * len(wide), scale=1.0)(picked))
+    return ops.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0] if parts else None
+
+
 def one_hot_widths(codes: tuple[int, ...]) -> tuple[int, ...]:
     """Width of each column's block in the output of `one_hot`, in its order."""
     narrow, wide = _by_width(codes)

@@ -41,7 +41,7 @@ class SoftVote(keras.layers.Layer):
         return ops.concatenate([near, ops.zeros_like(targets[n:])], axis=0)
 
     def _vote(self, z: Any, keys: Any, votes: Any, log_weight: Any) -> Any:
-        """Norms of the keys go into the product, and the sum of the weights is one more vote: each pass over (rows, keys) costs."""
+        """Norms of the keys go into the product, the sum of the weights is one more vote: each pass over (rows, keys) costs."""
         columns = ops.concatenate([-2.0 * keys, ops.sum(keys * keys, axis=1, keepdims=True)], axis=1)
         rows = ops.concatenate([z, ops.ones_like(z[:, :1])], axis=1)
         squared = ops.matmul(rows, ops.transpose(columns)) + ops.sum(z * z, axis=1, keepdims=True)  # (rows, keys)
@@ -73,9 +73,10 @@ def prototypes(z: np.ndarray, targets: np.ndarray, weight: np.ndarray, count: in
     """
     from sklearn.cluster import MiniBatchKMeans
 
-    groups = MiniBatchKMeans(count, init="random", n_init=1, batch_size=4_096, max_iter=3, random_state=0)
+    once: Any = 1  # the stubs know "auto" only
+    groups = MiniBatchKMeans(count, init="random", n_init=once, batch_size=4_096, max_iter=3, random_state=0)
     found = groups.fit(z, sample_weight=weight).predict(z)
-    used, place = np.unique(found, return_inverse=True)
+    place = np.unique(found, return_inverse=True)[1]
     mass = np.bincount(place, weight)
 
     def means(values: np.ndarray) -> np.ndarray:

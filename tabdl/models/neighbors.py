@@ -12,7 +12,7 @@ from tabdl import layers
 from tabdl.estimators.supervised import Classifier, Regressor
 from tabdl.network import TableNetwork
 from tabdl.params import param
-from tabdl.spec import Inputs
+from tabdl.spec import Head, Inputs
 
 
 class Neighbors(TableNetwork):
@@ -42,6 +42,10 @@ class Neighbors(TableNetwork):
         for _ in range(self.blocks):
             z = layers.blocks.residual_block(z, 2 * self.width, dropout=self.dropout, norm="batch")
         return layers.neighbors.vote(z, inputs, self.context, self.memory)
+
+    def finish(self, features: Any, head: Head) -> Any:
+        """The votes are logits already."""
+        return features
 
 
 class NeighborsClassifier(Classifier, Neighbors):

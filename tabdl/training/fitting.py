@@ -12,7 +12,7 @@ from tabdl import backends
 from tabdl.errors import ParameterError
 from tabdl.network import set_weights, weight_paths
 from tabdl.training.checkpoint import Checkpoint, fingerprint
-from tabdl.training.initial import adapt
+from tabdl.training.initial import adapt, widen
 from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
 from tabdl.training.program import Program, get_program
 from tabdl.training.train import Copy, Settings, Validation, train
@@ -65,7 +65,7 @@ def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settin
     return Settings(
         plan=plan,
         epochs=1 if partial else epochs,
-        learning_rate=float(estimator.learning_rate),
+        learning_rate=float(estimator.learning_rate) * (estimator.steady if partial else 1.0),
         schedule="constant" if partial else estimator.schedule,
         warmup=0.0 if partial else float(estimator.warmup),
         weight_decay=float(estimator.weight_decay),
@@ -109,11 +109,12 @@ def _copies(
         if start is not None:
             _check_start(model, start, len(seeds))
             set_weights(model, start if len(seeds) == 1 else {k: v[i] for k, v in start.items()})
+            widen(model, target["target"], program.head)
         else:
             pick = slice(None) if source.rows is None else source.rows
             arrays = {k: v[pick] for k, v in (source.arrays | target).items()}
             even = None if np.ptp(weight[pick]) == 0 else weight[pick]
-            adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers)
+            adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers, seed)
         copies.append(Copy(model, seed, source.rows, table, source.validation, _memory(network, source, target, seed)))
     return copies
 

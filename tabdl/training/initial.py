@@ -4,32 +4,68 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 
 from tabdl.spec import Head
 
+SAMPLE = 4_096  # training rows that layers inside the network adapt to
+
 
 def adapt(
-    model: Any, arrays: dict[str, np.ndarray], weight: np.ndarray | None, head: Head, private: np.ndarray | None = None
+    model: Any,
+    arrays: dict[str, np.ndarray],
+    weight: np.ndarray | None,
+    head: Head,
+    private: np.ndarray | None = None,
+    seed: int = 0,
 ) -> None:
     """Let every layer with an `adapt` method see its input, and start the head at the classes' shares.
 
-    private: which columns of "numbers" must leave no cell behind, bool (numbers,).
+    private: which columns of "numbers" must leave no cell behind, bool (numbers,). seed: which rows those layers see that
+    take no input of the network itself, but what the layers before them make of it.
     """
-    target = arrays["target"]
-    shown = (target == np.arange(head.outputs)).astype(np.float32) if head.link == "softmax" else target  # (rows, outputs)
-    for layer in model.layers:
+    target, shown, sample = arrays["target"], _outputs(arrays["target"], head), None
+    for layer in model.layers:  # in the order of the graph: those before a layer have adapted
         if hasattr(layer, "adapt"):
             kinds = [kind for kind, symbol in model.input.items() if symbol is layer.input]
-            if not kinds:
-                raise TypeError(f"{layer.name}: a layer with `adapt` should take an input of the network itself")
-            values = arrays[kinds[0]]
-            if private is not None and private.any() and kinds[0] == "numbers":
-                values = np.where(private, np.linspace(-2.5, 2.5, len(values))[:, None], values)  # scaled numbers lie in (-3, 3)
-            layer.adapt(values, weight, shown)
-    prior, bias = prior_logits(arrays["target"], weight, head), getattr(model.layers[-1], "bias", None)
-    if prior is not None and bias is not None:
-        bias.assign(np.broadcast_to(prior, bias.shape).astype(np.float32))
+            if kinds:
+                layer.adapt(_hide(arrays, private)[kinds[0]], weight, shown)
+                continue
+            if sample is None:
+                rng = np.random.default_rng(seed)
+                rows = np.sort(rng.permutation(len(target))[:SAMPLE])
+                inputs = _hide({kind: arrays[kind][rows] for kind in model.input}, private, rng)
+                sample = inputs, None if weight is None else weight[rows], shown[rows]
+            before = keras.Model(model.input, layer.input)(sample[0], training=False)
+            layer.adapt(keras.ops.convert_to_numpy(before), *sample[1:])
+    last = model.layers[-1]
+    prior = prior_logits(arrays["target"], weight, head)
+    if prior is not None and hasattr(last, "bias") and not hasattr(last, "adapt"):
+        last.bias.assign(np.broadcast_to(prior, last.bias.shape).astype(np.float32))
+
+
+def widen(model: Any, target: np.ndarray, head: Head) -> None:
+    """Tell the layers with a `widen` method of further training rows: they may know more than those of the first fit."""
+    for layer in model.layers:
+        if hasattr(layer, "widen"):
+            layer.widen(_outputs(target, head))
+
+
+def _outputs(target: np.ndarray, head: Head) -> np.ndarray:
+    """Encoded target as layers see it, (rows, outputs): classes as 0 and 1."""
+    return (target == np.arange(head.outputs)).astype(np.float32) if head.link == "softmax" else target
+
+
+def _hide(
+    arrays: dict[str, np.ndarray], private: np.ndarray | None, rng: np.random.Generator | None = None
+) -> dict[str, np.ndarray]:
+    """The arrays with even numbers in the place of private ones; in any order where `rng` is given."""
+    if private is None or not private.any() or "numbers" not in arrays:
+        return arrays
+    even = np.tile(np.linspace(-2.5, 2.5, len(arrays["numbers"]), dtype=np.float32)[:, None], len(private))  # scaled: in (-3, 3)
+    even = even if rng is None else rng.permuted(even, axis=0)
+    return arrays | {"numbers": np.where(private, even, arrays["numbers"])}
 
 
 def prior_logits(target: np.ndarray, weight: np.ndarray | None, head: Head) -> np.ndarray | None:

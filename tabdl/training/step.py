@@ -24,7 +24,7 @@ class Layout:
         self.shapes = [tuple(v.shape) for v in variables]
         self.sizes = [int(np.prod(shape)) for shape in self.shapes]
         self.size = sum(self.sizes)
-        self.decay = self._spread([float(decays(v)) * getattr(v, "decay_factor", 1.0) for v in variables])
+        self.decay = self._spread([getattr(v, "decay_factor", float(decays(v))) for v in variables])
         self.speed = self._spread([getattr(v, "rate_factor", 1.0) for v in variables])
 
     def _spread(self, values: list[float]) -> np.ndarray:
