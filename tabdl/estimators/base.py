@@ -54,7 +54,7 @@ class Estimator(Predictor):
         1,
         "folds of the rows: models learn from all folds but one, with an encoder of their own, and that one picks their best "
         "epoch; their predictions are averaged, and `out_of_fold_` has each row's by those that have not seen it, NaN where its "
-        "weight is zero",
+        "weight is zero; probabilities there are at the temperature of `predict_proba`",
         low=1,
         high=64,
     )
@@ -245,7 +245,7 @@ class Estimator(Predictor):
 
     def _judge_held_out(self, rows: Rows, parts: list[Part]) -> None:
         """Predict the held-out rows, by the copies that have not seen them, for what is learned from such predictions."""
-        self.__dict__.pop("out_of_fold_", None)
+        self._forget_held_out()
         held = [part.held for part in parts if part.held is not None]
         if not held:
             return
@@ -260,7 +260,7 @@ class Estimator(Predictor):
         self._learn_from_held_out(y, outputs, np.concatenate(weights) if weights else None)
         folds = [part.held_rows for part in parts if part.held_rows is not None]
         if folds:
-            self.out_of_fold_ = rows.spread(outputs[np.argsort(np.concatenate(folds))])
+            self.out_of_fold_ = rows.spread(self._calibrated(outputs[np.argsort(np.concatenate(folds))]))
 
     def _validation(self, part: Part) -> Any:
         """What training needs to score held-out rows: metric, direction, function of a predict function."""
@@ -300,6 +300,10 @@ class Estimator(Predictor):
 
     def _stratify(self, y: np.ndarray) -> bool:
         return False
+
+    def _forget_held_out(self) -> None:
+        """Drop what was learned from rows that an earlier model had not seen."""
+        self.__dict__.pop("out_of_fold_", None)
 
     def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> None:
         """What a kind of task learns from predictions of rows that the model has not seen; nothing by default."""
