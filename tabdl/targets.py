@@ -175,6 +175,11 @@ class Quantiles(Target):
         center, scale = _moments(_matrix(y), weight)
         return cls(tuple(levels), float(center[0]), float(scale[0]))
 
+    @property
+    def middle(self) -> int:
+        """Position of the level nearest the median."""
+        return int(np.argmin(np.abs(np.array(self.levels) - 0.5)))
+
     def encode(self, y: np.ndarray) -> np.ndarray:
         return ((_matrix(y) - self.center) / self.scale).astype(np.float32)
 

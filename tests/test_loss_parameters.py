@@ -82,10 +82,27 @@ def test_class_weight() -> None:
     assert balanced[:, 1].mean() == pytest.approx(0.5, abs=0.1)
 
 
+@effect("Classifier.calibrate")
+def test_calibrate() -> None:
+    """Margins of the hinge loss are no probabilities: held-out rows make them so, and what is chosen stays."""
+    rows = np.random.default_rng(1).normal(size=(1200, 3))
+    labels = (rows[:, 0] > 0).astype(int)
+    options, given = {"loss": "hinge", "epochs": 30, "learning_rate": 0.02}, {"X_val": rows[100:500], "y_val": labels[100:500]}
+    with_, without = (classifier(calibrate=on, **options).fit(rows[:100], labels[:100], **given) for on in (True, False))
+    assert without.temperature_ == 1
+    assert with_.temperature_ < 0.8
+    new, true = rows[500:], labels[500:]
+    np.testing.assert_array_equal(with_.predict(new), without.predict(new))
+    assert metrics.log_loss(true, with_.predict_proba(new)) < metrics.log_loss(true, without.predict_proba(new)) - 0.02
+    expected = _log_odds(without.predict_proba(new)) / with_.temperature_
+    np.testing.assert_allclose(_log_odds(with_.predict_proba(new)), expected, rtol=1e-6)
+
+
 @effect("Classifier.metric")
 @pytest.mark.parametrize("metric", MLPClassifier.fields["metric"].options)
 def test_metric_of_classes(metric: str) -> None:
-    model = classifier(metric=metric, epochs=6, learning_rate=0.05).fit(X[:70], c[:70], X_val=X[70:], y_val=c[70:])
+    model = classifier(metric=metric, epochs=6, learning_rate=0.05, calibrate=False)
+    model.fit(X[:70], c[:70], X_val=X[70:], y_val=c[70:])
     scores = np.array(model.history_[f"val_{metric}"])
     lower = metric in ("log_loss", "brier")
     assert model.best_epoch_ == 1 + int(np.argmin(scores) if lower else np.argmax(scores))

@@ -54,7 +54,7 @@ class Estimator(Predictor):
         1,
         "folds of the rows: models learn from all folds but one, with an encoder of their own, and that one picks their best "
         "epoch; their predictions are averaged, and `out_of_fold_` has each row's by those that have not seen it, NaN where its "
-        "weight is zero",
+        "weight is zero; probabilities there are at the temperature of `predict_proba`",
         low=1,
         high=64,
     )
@@ -218,12 +218,12 @@ class Estimator(Predictor):
         self.encoders_ = [fold.encoder for fold in folds]
         with self._on_device():
             found = self._fit_folds(rows, folds, seed, partial)
-        self.__dict__.pop("out_of_fold_", None)
+        self._forget_held_out()
         if found:
             self._learn_from_held_out(*self._held_out(folds, found))
         if len(folds) > 1:
             order = np.argsort(np.concatenate([fold.held_rows for fold in folds if fold.held_rows is not None]))
-            self.out_of_fold_ = rows.spread(np.concatenate(found)[order])
+            self.out_of_fold_ = rows.spread(self._calibrated(np.concatenate(found)[order]))
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
         """Train the copies of each fold; decoded predictions of each fold's held-out rows by those that have not seen them."""
@@ -306,6 +306,10 @@ class Estimator(Predictor):
 
     def _stratify(self, y: np.ndarray) -> bool:
         return False
+
+    def _forget_held_out(self) -> None:
+        """Drop what was learned from rows that an earlier model had not seen."""
+        self.__dict__.pop("out_of_fold_", None)
 
     def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> None:
         """What a kind of task learns from predictions of rows that the model has not seen; nothing by default."""

@@ -87,14 +87,12 @@ class Mixture(Estimator):
             error = (metrics.mae if head.loss == "mae" else metrics.rmse)(truth, outputs, weight)
         return len(y) * float(np.log(max(error, 1e-300)))
 
-    def _predict_arrays(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
-        self._warm_up()
-        return mix(self.shares_, np.stack([part._predict_arrays(arrays) for part in self.parts_.values()]))
+    def _mean_outputs(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
+        return mix(self.shares_, np.stack([part._mean_outputs(arrays) for part in self.parts_.values()]))
 
     def _warm_up(self) -> Any:
         for part in self.parts_.values():
             part._warm_up()
-        return None
 
     @property
     def contains_rows(self) -> bool:

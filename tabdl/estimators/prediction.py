@@ -67,11 +67,19 @@ class Predictor(Parameters, BaseEstimator):
         return self._predict_arrays([encoder.expand(codes) for encoder in self.encoders_])
 
     def _predict_arrays(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
+        """Arrays of each encoder -> decoded outputs as predictions give them."""
+        return self._calibrated(self._mean_outputs(arrays))
+
+    def _mean_outputs(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
         """Arrays of each encoder -> decoded outputs, averaged over all copies of the network."""
         program, values = self._warm_up()
         tables = arrays if len(arrays) == 1 else [table for table in arrays for _ in range(len(values) // len(arrays))]
         with self._on_device():
             return self.target_.decode(program.forward(values, tables).astype(np.float64))
+
+    def _calibrated(self, outputs: np.ndarray) -> np.ndarray:
+        """Decoded outputs as predictions give them; what held-out rows have taught is applied here."""
+        return outputs
 
     def _warm_up(self) -> tuple[Any, list[list[Any]]]:
         """(program, values of each copy): compiled functions and weights on the device; made once after loading."""
@@ -108,7 +116,10 @@ class Predictor(Parameters, BaseEstimator):
 
     @property
     def model_(self) -> Any:
-        """The fitted `keras.Model`, from encoded arrays to logits; a copy to look at. The first of `models_`."""
+        """The fitted `keras.Model`, from encoded arrays to logits; a copy to look at. The first of `models_`.
+
+        The temperature of a classifier is not in it.
+        """
         return self.models_[0]
 
     @property

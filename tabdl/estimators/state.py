@@ -11,13 +11,14 @@ import numpy as np
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError
 from tabdl.estimators.base import Estimator
-from tabdl.targets import Target, tag_labels, untag_labels
+from tabdl.estimators.calibration import COLDEST, HOTTEST, STEPS
+from tabdl.targets import Quantiles, Target, tag_labels, untag_labels
 
 NOT_SAVED = ("callbacks", "checkpoint", "device")  # belong to one fit or one machine
 
 
 def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(JSON, arrays) of a fitted estimator; arrays are named "weights/..." or "encoder/..."."""
+    """(JSON, arrays) of a fitted estimator; arrays are named "weights/...", "encoder/..." or "radii"."""
     estimator._check_fitted()
     encoder, arrays = estimator.encoder_.state()
     fitted, weights = estimator._fitted_state()
@@ -31,11 +32,14 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "n_features_in": estimator.n_features_in_,
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
         "classes": tag_labels(estimator.classes_) if hasattr(estimator, "classes_") else None,
+        "temperature": getattr(estimator, "temperature_", None),
         "contains_rows": estimator.contains_rows,
     }
     named = {f"encoder/{k}": v for k, v in arrays.items()} | {f"weights/{k}": v for k, v in weights.items()}
     for i, fold in enumerate(folds):
         named |= {f"fold{i}/{k}": v for k, v in fold.state()[1].items()}
+    if hasattr(estimator, "radii_"):
+        named["radii"] = estimator.radii_
     return state, named
 
 
@@ -64,9 +68,25 @@ def unpack(
         estimator.feature_names_in_ = np.array(state["feature_names_in"], dtype=object)
     if state["classes"] is not None:
         estimator.classes_ = untag_labels(state["classes"])
+    _unpack_held_out(estimator, state, arrays)
     estimator._restore_fitted(state["fitted"], _under("weights/", arrays))
     estimator._warm_up()
     return estimator
+
+
+def _unpack_held_out(estimator: Any, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """What was learned from rows that the model had not seen; files older than that have none."""
+    estimator._forget_held_out()
+    temperature, radii = state.get("temperature"), arrays.get("radii")
+    if temperature is not None:
+        if not COLDEST * 0.999 <= temperature <= HOTTEST * 1.001:
+            raise ValueError(f"expected a temperature from {COLDEST} to {HOTTEST}, received {temperature!r}")
+        estimator.temperature_ = float(temperature)
+    if radii is not None:
+        outputs = 1 if isinstance(estimator.target_, Quantiles) else estimator.target_.head.outputs
+        if radii.shape != (outputs, STEPS + 1) or np.isnan(radii).any():
+            raise ValueError(f"expected radii of shape {(outputs, STEPS + 1)} without NaN, received shape {radii.shape}")
+        estimator.radii_ = radii
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,0 +1,491 @@
+"""Temperatures and intervals: what held-out rows teach, against formulas, on networks, and for every public estimator."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+import tabdl
+from tabdl import MLPClassifier, MLPRegressor, models, testing
+from tabdl.errors import ArtifactError, ParameterError
+from tabdl.estimators import calibration
+from tabdl.estimators.calibration import STEPS, conformal_radii, fit_temperature, temper
+from tabdl.estimators.state import pack, unpack
+
+RNG = np.random.default_rng(0)
+CLASSIFIERS = [name for name in models.catalogue() if name.endswith("Classifier")]
+REGRESSORS = [name for name in models.catalogue() if name.endswith("Regressor")]
+FAST = {"units": (16,), "epochs": 12, "learning_rate": 0.02, "random_state": 0}
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def drawn(kind: str, rows: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """(y, p): targets that p describes truly at a temperature; floats as networks give them."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 2, (rows, 4 if kind == "many" else 3 if kind == "labels" else 1))
+    if kind == "labels":
+        p, true = (1 / (1 + np.exp(-scores / t)) for t in (1, temperature))
+        return (rng.uniform(size=p.shape) < true).astype(float), p
+    if kind == "two":
+        scores = np.hstack([np.zeros((rows, 1)), scores])
+    p, true = softmax(scores), softmax(scores / temperature)
+    return (rng.uniform(size=(rows, 1)) > true.cumsum(axis=1)).sum(axis=1, keepdims=True).astype(float), p
+
+
+def log_loss(y: np.ndarray, p: np.ndarray, weight: np.ndarray | None = None) -> float:
+    if y.shape == p.shape:
+        return float(np.average(-np.log(np.where(y == 1, p, 1 - p)).mean(axis=1), weights=weight))
+    return float(np.average(-np.log(np.take_along_axis(p, y.astype(int), axis=1))[:, 0], weights=weight))
+
+
+# ---- temperature -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["two", "many", "labels"])
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
+def test_a_known_temperature_is_found(kind, temperature):
+    y, p = drawn(kind, 20_000, temperature)
+    assert fit_temperature(y, p, None) == pytest.approx(temperature, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["two", "many", "labels"])
+@pytest.mark.parametrize("rows", [6, 40, 400])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_it_is_the_minimum_of_log_loss_and_prior(kind, rows, weighted):
+    for seed in range(5):
+        y, p = drawn(kind, rows, 1.8, seed)
+        weight = np.random.default_rng(seed).exponential(3, rows) if weighted else None
+        count = rows if weight is None else weight.sum() ** 2 / (weight**2).sum()
+
+        def goal(t, y=y, p=p, weight=weight, count=count):
+            prior = calibration.PRIOR * (1 / t - 1 + np.log(t))
+            return count * log_loss(y, np.clip(temper(p, t, kind == "labels"), 1e-300, 1), weight) + prior
+
+        best = minimize_scalar(goal, bounds=(calibration.COLDEST, calibration.HOTTEST), method="bounded", options={"xatol": 1e-9})
+        gain = count * (log_loss(y, p, weight) - log_loss(y, temper(p, best.x, kind == "labels"), weight))
+        found = fit_temperature(y, p, weight)
+        assert found == pytest.approx(best.x if gain > (best.x < 1) else 1, rel=1e-3)
+        assert log_loss(y, temper(p, found, kind == "labels"), weight) <= log_loss(y, p, weight)
+
+
+def test_few_or_perfectly_separated_rows_change_little():
+    sure = np.array([[0.9, 0.1], [0.1, 0.9]] * 3)[:5]
+    right, wrong = np.array([[0.0], [1.0]] * 3)[:5], np.array([[1.0], [0.0]] * 3)[:5]
+    assert fit_temperature(right, sure, None) == 1, "five rows that are right"
+    assert 0.5 < fit_temperature(np.tile(right[:2], (50, 1)), np.tile(sure[:2], (50, 1)), None) < 0.6, "a hundred of them"
+    assert 1 < fit_temperature(wrong, sure, None) < 3, "five rows that are wrong"
+    assert fit_temperature(right[:1], sure[:1], None) == pytest.approx(1, abs=0.05)
+    saturated = np.array([[1.0, 0.0], [0.0, 1.0]] * 500)
+    truth = np.array([[0.0], [1.0]] * 500)
+    assert fit_temperature(truth, saturated, None) == pytest.approx(1, abs=1e-3), "nothing to gain"
+    many = np.tile(sure[:2], (5_000, 1))
+    assert calibration.COLDEST <= fit_temperature(np.tile(right[:2], (5_000, 1)), many, None) < 0.4
+    hottest = fit_temperature(np.tile(wrong[:2], (5_000, 1)), many, None)
+    assert hottest == pytest.approx(calibration.HOTTEST, rel=1e-6)
+    one_mistake = truth.copy()
+    one_mistake[0] = 1
+    assert fit_temperature(one_mistake, saturated, None) < 4, "a single row that is sure and wrong counts no more than 1e-7"
+
+
+def test_calibrated_models_mostly_stay_as_they_are():
+    found = np.array([fit_temperature(*drawn("two", 60, 1.0, seed), None) for seed in range(200)])
+    assert np.abs(np.log(found)).mean() < 0.15
+    assert np.exp(np.log(found).mean()) == pytest.approx(1, abs=0.05)
+
+
+def test_weights_count_by_their_ratios_and_nearly_like_repeated_rows():
+    y, p = drawn("two", 4_000, 1.7)
+    weight = np.random.default_rng(1).integers(1, 4, 4_000).astype(float)
+    found = fit_temperature(y, p, weight)
+    assert fit_temperature(y, p, weight * 1e-6) == pytest.approx(found, rel=1e-9)
+    again = np.repeat(np.arange(4_000), weight.astype(int))
+    assert fit_temperature(y[again], p[again], None) == pytest.approx(found, rel=1e-2)
+    half = np.arange(4_000) < 2_000
+    assert fit_temperature(y, p, np.where(half, 1.0, 1e-9)) == pytest.approx(fit_temperature(y[half], p[half], None), rel=1e-6)
+
+
+def test_probabilities_of_weighted_classes_are_judged_as_such():
+    """A model that is right about classes weighted 1 to 9 is left alone; judged on plain rows it would be bent out of shape."""
+    y, p = drawn("two", 50_000, 1.0)
+    odds = 9 * p[:, 1] / p[:, 0]
+    weighted = np.column_stack([1 / (1 + odds), odds / (1 + odds)])
+    factors = np.where(y[:, 0] == 1, 9.0, 1.0)
+    assert fit_temperature(y, weighted, factors) == pytest.approx(1, abs=0.05)
+    assert abs(np.log(fit_temperature(y, weighted, None))) > 0.3
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.7, 1.0, 3.0, 10.0])
+def test_order_and_choice_stay(temperature):
+    ends = np.array([0, 1e-30, 1e-10, 0.5 - 2**-25, 0.5, 0.5 + 2**-24, 1 - 2**-23, 1 - 2**-24, 1])
+    p = np.sort(np.concatenate([ends, RNG.uniform(size=200).astype(np.float32).astype(float)]))
+    two = temper(np.column_stack([1 - p, p]), temperature, False)
+    labels = temper(p[:, None], temperature, True)
+    np.testing.assert_array_equal(labels[:, 0], two[:, 1])
+    np.testing.assert_array_equal(labels[:, 0] > 0.5, p > 0.5)
+    np.testing.assert_array_equal(two.argmax(axis=1), np.column_stack([1 - p, p]).argmax(axis=1))
+    assert (np.diff(labels[:, 0]) >= 0).all()
+    assert temperature < 0.5 or (np.diff(labels[:, 0]) > 0).all(), "no ties come up"
+    many = softmax(RNG.normal(0, 5, (300, 5))).astype(np.float32).astype(float)
+    many[0], many[1] = [0, 0, 1, 0, 0], 0.2
+    cooked = temper(many, temperature, False)
+    np.testing.assert_array_equal(cooked.argsort(axis=1, kind="stable"), many.argsort(axis=1, kind="stable"))
+    np.testing.assert_allclose(cooked.sum(axis=1), 1, rtol=1e-12 if temperature != 1 else 1e-6)
+    np.testing.assert_allclose(two.sum(axis=1), 1, rtol=1e-12)
+    assert temperature != 1 or cooked is many
+
+
+@pytest.fixture(scope="module")
+def clear() -> tuple[np.ndarray, np.ndarray]:
+    """Classes that a line tells apart."""
+    X = np.random.default_rng(2).normal(size=(1_600, 4))
+    return X, (X[:, 0] + X[:, 1] > 0).astype(int)
+
+
+@pytest.mark.parametrize("loss, low, high", [("cross_entropy", 1.5, 9.9), ("hinge", 0.101, 0.8), ("focal", 0.101, 0.8)])
+def test_rows_of_neither_part_gain(clear, loss, low, high):
+    """A network that learned from better rows than come is too sure, one of margins or focal loss not sure enough."""
+    X, y = clear
+    if low > 1:
+        y = np.where((np.arange(1_600) >= 300) & (np.random.default_rng(3).uniform(size=1_600) < 0.2), 1 - y, y)
+    model = MLPClassifier(**FAST, loss=loss, metric="auc").fit(X[:300], y[:300], X_val=X[300:600], y_val=y[300:600])
+    plain = pickle.loads(pickle.dumps(model))
+    plain.temperature_ = 1.0
+    assert low < model.temperature_ < high
+    before, after = (log_loss(y[600:, None], m.predict_proba(X[600:])) for m in (plain, model))
+    assert after < before
+    np.testing.assert_array_equal(plain.predict(X), model.predict(X))
+
+
+def test_ordered_classes_and_labels_have_a_temperature(clear):
+    X, _ = clear
+    levels = np.digitize(X[:, 0], [-1, 0, 1])
+    labels = np.column_stack([levels > 0, levels > 1, X[:, 1] > 0]).astype(int)
+    for y, options in ((levels, {"loss": "ordinal"}), (labels, {}), (levels, {})):
+        truth = y if y.ndim == 2 else y[:, None]
+        model = MLPClassifier(**FAST, label_smoothing=0.4, **options)
+        model.fit(X[:500], y[:500], X_val=X[500:1000], y_val=y[500:1000])
+        tempered = model.predict_proba(X[1000:])
+        if y.ndim == 1:
+            np.testing.assert_allclose(tempered.sum(axis=1), 1, rtol=1e-9)
+        assert model.temperature_ != 1
+        decided, temperature, model.temperature_ = model.predict(X), model.temperature_, 1.0
+        np.testing.assert_array_equal(model.predict(X), decided)
+        np.testing.assert_allclose(temper(model.predict_proba(X[1000:]), temperature, y.ndim == 2), tempered, rtol=1e-12)
+        assert log_loss(truth[1000:], tempered) < log_loss(truth[1000:], model.predict_proba(X[1000:]))
+
+
+def test_training_and_its_scores_know_no_temperature(clear):
+    X, y = clear
+    model, plain = (MLPClassifier(**FAST, calibrate=c).fit(X[:300], y[:300]) for c in (True, False))
+    assert plain.temperature_ == 1.0
+    assert model.history_["val_log_loss"] == plain.history_["val_log_loss"]
+    for name, weight in plain.weights_.items():
+        np.testing.assert_array_equal(model.weights_[name], weight)
+
+
+def test_without_held_out_rows_it_is_one_again(clear):
+    X, y = clear
+    model = MLPClassifier(**FAST, loss="hinge").fit(X[:300], y[:300])
+    assert model.temperature_ != 1
+    model.partial_fit(X[:300], y[:300])
+    assert model.temperature_ == 1
+    assert MLPClassifier(**FAST, loss="hinge", validation_fraction=0).fit(X[:300], y[:300]).temperature_ == 1
+
+
+def test_folds_never_soften_the_average_of_their_models():
+    """Each model of a fold is too sure, their average less so: the temperature of one would be too much for it."""
+    X = np.random.default_rng(2).normal(size=(1_600, 6))
+    y = (X[:, 0] + X[:, 1] * X[:, 2] + np.random.default_rng(3).logistic(0, 1, 1_600) > 0).astype(int)
+    options = {"units": (128, 128), "metric": "accuracy", "epochs": 60, "patience": 60, "dropout": 0.0, "bagging": 8}
+    model = MLPClassifier(**FAST | options).fit(X[:400], y[:400])
+    alone = fit_temperature(y[:400, None].astype(float), model.out_of_fold_, None)
+    assert alone > 1.1
+    assert model.temperature_ == 1
+    p = model.predict_proba(X[400:])
+    assert log_loss(y[400:, None], p) < log_loss(y[400:, None], temper(p, alone, False))
+
+
+def test_out_of_fold_probabilities_are_at_the_temperature(clear):
+    X, y = clear
+    model, plain = (MLPClassifier(**FAST, loss="hinge", bagging=3, calibrate=c).fit(X[:300], y[:300]) for c in (True, False))
+    assert model.temperature_ == fit_temperature(y[:300, None].astype(float), plain.out_of_fold_, None) != 1
+    np.testing.assert_array_equal(model.out_of_fold_, temper(plain.out_of_fold_, model.temperature_, False))
+    np.testing.assert_array_equal(model.predict_proba(X), temper(plain.predict_proba(X), model.temperature_, False))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e9, float("nan"), "1"])
+def test_a_forged_temperature_is_refused(clear, temperature):
+    X, y = clear
+    state, arrays = pack(MLPClassifier(**FAST | {"epochs": 1}).fit(X[:100], y[:100]))
+    assert unpack(MLPClassifier, json.loads(json.dumps(state)), arrays).temperature_ == state["temperature"]
+    with pytest.raises((ValueError, TypeError)):
+        unpack(MLPClassifier, state | {"temperature": temperature}, arrays)
+    del state["temperature"]
+    assert unpack(MLPClassifier, state, arrays).temperature_ == 1, "files of before there were temperatures"
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_every_classifier_decides_as_without(name):
+    case = testing.Case(models.load_class(name), {})
+    for params, y in (({}, case.y), ({"loss": "ordinal"}, np.digitize(case.signal, np.quantile(case.signal, [0.3, 0.6])))):
+        model, plain = (case.new(calibrate=c, **params).fit(case.table, y) for c in (True, False))
+        np.testing.assert_array_equal(model.predict(case.table), plain.predict(case.table))
+        expected = temper(plain.predict_proba(case.table), model.temperature_, False)
+        np.testing.assert_array_equal(model.predict_proba(case.table), expected)
+        loaded = testing._saved_and_loaded(model) if not name.startswith("Keras") else model
+        assert loaded.temperature_ == model.temperature_
+
+
+# ---- intervals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rows", [1, 9, 18, 99, 1_000, 5_000])
+def test_radii_are_order_statistics_with_one_row_more(rows):
+    sizes = np.random.default_rng(rows).exponential(size=rows)
+    radii = conformal_radii(sizes, None)
+    ordered = np.append(np.sort(sizes), np.inf)
+    for step in (1, 100, 500, 800, 900, 950, 990, 999, 1000):
+        rank = -(-step * (rows + 1) // STEPS)  # the smallest that covers, in whole numbers
+        exact = ordered[min(rank, rows + 1) - 1]
+        assert exact <= radii[step] <= exact * 1.0101, (step, rank)
+    finite = radii[np.isfinite(radii)]
+    assert (np.diff(finite) >= 0).all()
+    assert all(float(f"{r:.2e}") == pytest.approx(r, rel=1e-9) for r in finite), "three digits"
+
+
+def test_radii_of_weighted_rows():
+    sizes = np.random.default_rng(0).exponential(size=400)
+    weight = np.random.default_rng(1).integers(1, 4, 400).astype(float)
+    np.testing.assert_array_equal(conformal_radii(sizes, weight), conformal_radii(sizes, weight * 1e5))
+    np.testing.assert_array_equal(conformal_radii(sizes, np.full(400, 7.0)), conformal_radii(sizes, None))
+    again = conformal_radii(np.repeat(sizes, weight.astype(int)), None)
+    np.testing.assert_allclose(conformal_radii(sizes, weight)[100:950], again[100:950], rtol=0.1)
+    assert (conformal_radii(sizes, weight) >= again).all(), "fewer rows know less"
+    few = conformal_radii(sizes, np.where(np.arange(400) < 5, 1.0, 1e-12))
+    assert np.isinf(few[900]), "five rows that count are five rows"
+
+
+def test_radii_may_be_negative_infinite_or_of_broken_predictions():
+    assert (conformal_radii(np.full(50, -2.0), None)[:980] == -2).all()
+    assert -1.23457 <= conformal_radii(np.full(50, -1.23456789), None)[500] == pytest.approx(-1.23)
+    assert conformal_radii(np.zeros(50), None)[500] == 0
+    broken = conformal_radii(np.array([1.0] * 30 + [np.nan] * 20), None)
+    assert broken[500] == 1
+    assert np.isinf(broken[700])
+
+
+@pytest.mark.parametrize("rows", [19, 60])
+def test_mean_coverage_over_many_held_out_parts(rows):
+    """Over repetitions the share lies between 1 - alpha and 1 - alpha + 1 / (rows + 1), whatever the distribution."""
+    rng = np.random.default_rng(4)
+    for alpha in (0.05, 0.1, 0.3):
+        step = calibration.step_of(alpha)
+        radii = np.array([conformal_radii(rng.exponential(size=rows), None)[step] for _ in range(3_000)])
+        covered = (1 - np.exp(-radii)).mean()
+        error = 4 * np.sqrt(alpha * (1 - alpha) / rows / 3_000)
+        assert 1 - alpha - error <= covered <= 1 - alpha + 1 / (rows + 1) + error + 0.003, alpha
+
+
+def make_numbers(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Errors three times as large on one side as on the other."""
+    rng = np.random.default_rng(seed)
+    X = rng.uniform(-1, 1, (rows, 3))
+    return X, 5 + 2 * X[:, 0] + np.where(X[:, 1] > 0, 0.9, 0.3) * rng.normal(size=rows)
+
+
+KINDS: dict[str, tuple[dict[str, Any], Any]] = {
+    "plain": ({}, lambda y: y),
+    "mae": ({"loss": "mae"}, lambda y: y),
+    "members": ({"members": 2}, lambda y: y),
+    "quantiles": ({"quantiles": (0.05, 0.5, 0.95)}, lambda y: y),
+    "one quantile": ({"quantiles": (0.7,)}, lambda y: y),
+    "logarithms": ({"loss": "log_mse"}, lambda y: np.exp(y / 2)),
+    "several": ({}, lambda y: np.column_stack([y, -100 * y])),
+}
+
+
+def covered(model: Any, X: np.ndarray, y: np.ndarray, alpha: float) -> np.ndarray:
+    """Share of rows inside, of each output."""
+    bounds = model.predict_interval(X, alpha)
+    return np.atleast_1d(((bounds[..., 0] <= y) & (y <= bounds[..., 1])).mean(axis=0))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_coverage_of_new_rows(kind):
+    params, shape = KINDS[kind]
+    (X, y), (X_val, y_val), (X_new, y_new) = (make_numbers(rows, seed) for seed, rows in enumerate((400, 600, 8_000)))
+    model = MLPRegressor(**FAST | params).fit(X, shape(y), X_val=X_val, y_val=shape(y_val))
+    for alpha in (0.02, 0.1, 0.4):
+        error = 4 * np.sqrt(alpha * (1 - alpha) * (1 / 600 + 1 / 8_000))  # of the held-out rows and of the new ones
+        share = covered(model, X_new, shape(y_new), alpha)
+        assert (np.abs(share - (1 - alpha)) < error + 1 / 601).all(), (alpha, share)
+
+
+def test_coverage_of_bagged_models():
+    """Errors of one model on a part of the rows, around the average of all: on the safe side."""
+    (X, y), (X_new, y_new) = (make_numbers(rows, seed) for seed, rows in enumerate((600, 8_000)))
+    model = MLPRegressor(**FAST, bagging=4).fit(X, y)
+    for alpha in (0.02, 0.1, 0.4):
+        error = 4 * np.sqrt(alpha * (1 - alpha) * (1 / 600 + 1 / 8_000))
+        assert -error < covered(model, X_new, y_new, alpha)[0] - (1 - alpha) < error + 0.03, alpha
+
+
+def test_coverage_of_weighted_rows():
+    """Where the noisy side counts nine times as much, intervals are wider, and right for such a mixture."""
+    (X, y), (X_val, y_val), (X_new, y_new) = (make_numbers(rows, seed) for seed, rows in enumerate((400, 1_500, 8_000)))
+    plain, weighted = (
+        MLPRegressor(**FAST).fit(X, y, X_val=X_val, y_val=y_val, sample_weight_val=w)
+        for w in (None, np.where(X_val[:, 1] > 0, 9.0, 1.0))
+    )
+    inside = [
+        (lambda b, y_new=y_new: (b[:, 0] <= y_new) & (y_new <= b[:, 1]))(m.predict_interval(X_new)) for m in (plain, weighted)
+    ]
+    shares = [np.average(i, weights=np.where(X_new[:, 1] > 0, 9.0, 1.0)) for i in inside]
+    assert shares[1] == pytest.approx(0.9, abs=0.03)
+    assert shares[0] < 0.87
+    assert np.ptp(weighted.predict_interval(X_new), axis=1).mean() > np.ptp(plain.predict_interval(X_new), axis=1).mean()
+
+
+def test_quantiles_give_each_row_its_own_width():
+    (X, y), (X_val, y_val), (X_new, y_new) = (make_numbers(rows, seed) for seed, rows in enumerate((2_000, 600, 8_000)))
+    noisy = X_new[:, 1] > 0
+    even, own = (
+        MLPRegressor(**FAST | {"epochs": 40}, quantiles=q).fit(X, y, X_val=X_val, y_val=y_val) for q in (None, (0.05, 0.5, 0.95))
+    )
+    widths = {m: np.ptp(m.predict_interval(X_new), axis=1) for m in (even, own)}
+    np.testing.assert_allclose(widths[even], widths[even][0])
+    assert widths[own][noisy].mean() > 1.6 * widths[own][~noisy].mean()
+    assert widths[own].mean() < widths[even].mean()
+    gaps = [abs(covered(m, X_new[noisy], y_new[noisy], 0.1)[0] - 0.9) for m in (even, own)]
+    assert gaps[1] < 0.6 * gaps[0], f"the share should hold on either side, received gaps {gaps}"
+
+
+def test_counts_never_go_below_zero():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(6_000, 2))
+    y = rng.poisson(np.exp(0.5 * X[:, 0])).astype(float)
+    model = MLPRegressor(**FAST, loss="poisson").fit(X[:500], y[:500], X_val=X[500:1_000], y_val=y[500:1_000])
+    bounds = model.predict_interval(X[1_000:])
+    assert bounds.min() >= 0
+    assert covered(model, X[1_000:], y[1_000:], 0.1)[0] > 0.87, "counts are not continuous: more is fine"
+    wide = np.ptp(bounds, axis=1)
+    assert np.corrcoef(wide, model.predict(X[1_000:]))[0, 1] > 0.5, "wider where counts are large"
+
+
+def test_the_levels_nearest_to_equal_tails_are_moved():
+    levels = (0.05, 0.1, 0.5, 0.9, 0.95)
+    assert calibration._pair(levels, calibration.step_of(0.1)) == (0, 4)
+    assert calibration._pair(levels, calibration.step_of(0.2)) == (1, 3)
+    assert calibration._pair(levels, calibration.step_of(0.999)) == (2, 2)
+    assert all(low <= high for low, high in (calibration._pair((0.2, 0.3, 0.9), step) for step in range(STEPS + 1)))
+
+
+def test_what_cannot_be_answered_is_said(clear):
+    X, _ = clear
+    y = X[:, 0]
+    for model in (
+        MLPRegressor(**FAST, validation_fraction=0).fit(X[:100], y[:100]),
+        MLPRegressor(**FAST).fit(X[:100], y[:100]).partial_fit(X[:100], y[:100]),
+    ):
+        with pytest.raises(ParameterError, match=r"held none out; fit with X_val and y_val, with validation_fraction above 0"):
+            model.predict_interval(X)
+    few = MLPRegressor(**FAST).fit(X[:100], y[:100])  # 15 held out
+    with pytest.raises(ParameterError, match=r"alpha=0.05 expects 19 held-out rows or more, received fewer; raise alpha"):
+        few.predict_interval(X, 0.05)
+    assert np.isfinite(few.predict_interval(X, 0.07)).all()
+    for alpha in (0, 1, -0.1, 90, float("nan")):
+        with pytest.raises(ParameterError, match="expected the share of rows outside"):
+            few.predict_interval(X, alpha)
+    with pytest.raises(Exception, match="not fitted yet"):
+        MLPRegressor().predict_interval(X)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_every_regressor_has_intervals_that_hold_its_prediction(name, tmp_path):
+    case = testing.Case(models.load_class(name), {})
+    rising = np.exp(case.signal / 4)
+    targets = [
+        ({}, case.y),
+        ({}, np.column_stack([case.y, -case.y])),
+        ({"quantiles": (0.1, 0.5, 0.9)}, case.y),
+        ({"loss": "poisson"}, np.floor(rising)),
+        ({"loss": "log_mse"}, rising),
+        ({"bagging": 2}, case.y),
+    ]
+    for params, y in targets:
+        model = case.new(**params).fit(case.table, y)
+        middle = model.predict(case.table)[:, 1] if "quantiles" in params else model.predict(case.table)
+        for alpha in (0.1, 0.5, 0.95):
+            bounds = model.predict_interval(case.table, alpha)
+            assert bounds.shape == (*middle.shape, 2)
+            assert (bounds[..., 0] <= middle).all(), (params, alpha)
+            assert (middle <= bounds[..., 1]).all(), (params, alpha)
+            assert bounds[..., 0].min() >= 0 or params.get("loss") != "poisson"
+        own = [v for v in model.get_params().values() if callable(v)]
+        loaded = tabdl.load(tabdl.save(model, tmp_path / "model.tabdl"), classes=own)
+        np.testing.assert_array_equal(loaded.predict_interval(case.table), model.predict_interval(case.table))
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).radii_, model.radii_)
+
+
+def test_the_file_keeps_radii_and_no_row(tmp_path):
+    X, y = make_numbers(300, 0)
+    model = MLPRegressor(**FAST, bagging=2).fit(X, y)
+    path = tabdl.save(model, tmp_path / "model.tabdl")
+    with zipfile.ZipFile(path) as file:
+        names = [n for n in file.namelist() if not n.startswith(("weights/", "encoder/", "fold", "probe/"))]
+        assert sorted(names) == ["manifest.json", "radii.npy"]
+        assert json.loads(file.read("manifest.json"))["contains_rows"] is False
+    assert model.radii_.shape == (1, STEPS + 1)
+    residuals = np.abs(y - model.out_of_fold_)
+    assert not np.isin(model.radii_, residuals).any(), "rounded up"
+    assert model.radii_[0, 0] >= residuals.min()
+
+
+def test_forged_radii_are_refused():
+    X, y = make_numbers(100, 0)
+    state, arrays = pack(MLPRegressor(**FAST | {"epochs": 1}).fit(X, y))
+    for wrong in (arrays["radii"][:, :-1], np.vstack([arrays["radii"]] * 2), np.full_like(arrays["radii"], np.nan)):
+        with pytest.raises(ValueError, match="expected radii of shape"):
+            unpack(MLPRegressor, state, arrays | {"radii": wrong})
+    del arrays["radii"]
+    with pytest.raises(ParameterError, match="held none out"):
+        unpack(MLPRegressor, state, arrays).predict_interval(X)
+
+
+def test_a_file_with_another_temperature_does_not_load(tmp_path, monkeypatch):
+    """The probe rows see what is predicted, temperature included."""
+    X, y = make_numbers(100, 0)
+    model = MLPClassifier(**FAST).fit(X, y > 5)
+    original = pack(model)
+    monkeypatch.setattr("tabdl.artifact.pack", lambda estimator: (original[0] | {"temperature": 3.0}, original[1]))
+    path = tabdl.save(model, tmp_path / "model.tabdl")
+    with pytest.raises(ArtifactError, match="probe rows"):
+        tabdl.load(path)
+
+
+# ---- quantiles ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_quantiles_of_random_networks_never_cross(name):
+    """Hardly trained, with 25 levels, on rows far out; also averaged over folds."""
+    case = testing.Case(models.load_class(name), {})
+    levels = tuple(np.linspace(0.02, 0.98, 25))
+    far = case.table.assign(number=case.table["number"] * 1e6, gappy=-1e9)
+    for seed in range(3):
+        model = case.new(quantiles=levels, random_state=seed, epochs=1, learning_rate=0.5 * seed + 1e-6, bagging=1 + seed % 2)
+        model.fit(case.table, case.y)
+        for table in (case.table, far):
+            predicted = model.predict(table)
+            assert np.isfinite(predicted).all()
+            assert (np.diff(predicted, axis=1) >= 0).all(), seed
