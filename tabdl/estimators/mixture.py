@@ -25,23 +25,19 @@ class Mixture(Estimator):
 
     parts_: dict[str, Any]
     shares_: np.ndarray
-    networks: Callable[[], dict[str, tuple[str, dict[str, Any]]]]  # name of a part -> (architecture, its parameters)
+    networks: Callable[[str], dict[str, Any]]  # kind of task -> unfitted estimators by name
 
     def _make_parts(self, rows: int) -> dict[str, Any]:
         """Unfitted estimators for the encoders and target of this one."""
-        from tabdl import models
-
-        kind = "classifier" if hasattr(self, "predict_proba") else "regressor"
         given = {k: getattr(self, k) for k, f in self.fields.items() if k not in KEPT_BACK and getattr(self, k) != f.default}
-        if self.time_limit is not None:
-            given["time_limit"] = self.time_limit / len(self.networks())
-        parts = {}
-        for name, (architecture, own) in self.networks().items():
-            cls = models.find(architecture, kind)
-            part: Any = cls(**own | {k: v for k, v in given.items() if k in cls.fields})
+        parts = self.networks("classifier" if hasattr(self, "predict_proba") else "regressor")
+        for name, part in parts.items():
+            part.set_params(**{k: v for k, v in given.items() if k in part.fields})
+            if self.time_limit is not None:
+                part.time_limit = self.time_limit / len(parts)
             if self.checkpoint is not None:
                 part.checkpoint = Path(f"{self.checkpoint}.{name}")
-            parts[name] = self._share_columns(part)
+            self._share_columns(part)
             part.sizes_ = part._sizes(rows)
         return parts
 

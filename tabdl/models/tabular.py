@@ -10,6 +10,7 @@ from typing import Any
 
 from tabdl.estimators.mixture import Mixture
 from tabdl.estimators.supervised import Classifier, Regressor
+from tabdl.models import find
 from tabdl.network import TableNetwork
 from tabdl.params import param
 
@@ -20,10 +21,10 @@ class Tabular(TableNetwork):
     members: int = param(2, "TabM networks, each with its own seed; their predictions are averaged", low=1, high=16)
     neighbors: bool = param(True, "whether a network of neighbours takes part, which keeps embedded training rows in the model")
 
-    def networks(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Name of a part -> (architecture, its parameters)."""
-        parts: dict[str, tuple[str, dict[str, Any]]] = {f"tabm{i}": ("tabm", {}) for i in range(self.members)}
-        return parts | ({"neighbors": ("neighbors", {})} if self.neighbors else {})
+    def networks(self, kind: str) -> dict[str, Any]:
+        """Unfitted estimators by name, for a kind of task."""
+        parts = {f"tabm{i}": find("tabm", kind)() for i in range(self.members)}
+        return parts | ({"neighbors": find("neighbors", kind)()} if self.neighbors else {})
 
 
 class TabularClassifier(Mixture, Tabular, Classifier):
