@@ -111,7 +111,9 @@ def test_imports_from_lower_layers_only(file: Path) -> None:
         assert layer(name) <= layer(own), f"{own} (layer {layer(own)}) imports {name} (layer {layer(name)})"
         if layer(own) in SEPARATE and name != own:
             found = name == "tabdl.models"  # the catalogue, by which a mixture finds its parts
-            assert found or layer(name) < layer(own) or part(name) == part(own) != "models", f"{own} imports {name} of its own layer"
+            assert found or layer(name) < layer(own) or part(name) == part(own) != "models", (
+                f"{own} imports {name} of its own layer"
+            )
         if part(name) == "models":
             assert name == "tabdl.models", f"{own} imports {name}; models are found, not imported"
 

@@ -18,12 +18,13 @@ from tabdl.params import param
 class Tabular(TableNetwork):
     """TabM twice and neighbours."""
 
-    members: int = param(2, "TabM networks, each with its own seed; their predictions are averaged", low=1, high=16)
+    members: int = param(2, "TabM networks, by turns mini and full, each with its own seed", low=1, high=16)
     neighbors: bool = param(True, "whether a network of neighbours takes part, which keeps embedded training rows in the model")
 
     def networks(self, kind: str) -> dict[str, Any]:
         """Unfitted estimators by name, for a kind of task."""
-        parts = {f"tabm{i}": find("tabm", kind)() for i in range(self.members)}
+        variants = ("mini", "full")  # they err a little differently
+        parts = {f"tabm{i}": find("tabm", kind)(variant=variants[i % 2]) for i in range(self.members)}
         return parts | ({"neighbors": find("neighbors", kind)()} if self.neighbors else {})
 
 
