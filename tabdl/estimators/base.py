@@ -58,7 +58,9 @@ class Estimator(Predictor):
         low=1,
         high=64,
     )
-    patience: int = param(16, "epochs without a better validation score before training stops", low=1)
+    patience: int = param(
+        16, "epochs without a better validation score before training stops; schedules with cycles stop at the end of one", low=1
+    )
     time_limit: float | None = param(None, "seconds of training; the schedule is shortened to fit", low=0)
     callbacks: tuple | list | None = param(
         None,

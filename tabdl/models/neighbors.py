@@ -25,7 +25,7 @@ class Neighbors(TableNetwork):
     dropout: float = param(0.0, "share of the embedded values switched off", low=0, high=0.9, weight=True)
     context: int | str = param("auto", "neighbours that a training step shows", low=1, high=65536, options=("auto",))
     memory: int | str = param("auto", "training rows that are kept", low=1, high=50_000, options=("auto",))
-    defaults = {"learning_rate": 1e-2, "weight_decay": 1e-2, "batch_size": 512, "schedule": "coslog4"}
+    defaults = {"learning_rate": 1e-2, "weight_decay": 1e-2, "batch_size": 512, "schedule": "coslog4", "patience": 5}
     automatic_training = (800, 2)
     compares_rows = True
 

@@ -39,7 +39,7 @@ class TabM(TableNetwork):
     bins: int = param(48, "pieces of the piecewise-linear embedding of a number", low=2, high=256)
     embedding_width: int = param(8, "size of a number's embedding", low=1, high=64)
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
-    defaults = {"learning_rate": 6e-3, "schedule": "coslog4"}
+    defaults = {"learning_rate": 6e-3, "schedule": "coslog4", "patience": 5}
     one_for_all_members = True
 
     @classmethod

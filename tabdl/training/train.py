@@ -29,7 +29,6 @@ KEPT = (
     "cycle_end",
     "stopped",
 )  # in a checkpoint
-SHORTEST_CYCLE = 5  # epochs: fewer say little
 Score = Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
 
 
@@ -101,7 +100,7 @@ class Training:
         self.history: dict[str, list[float]] = {}
         self.best: list[np.ndarray] = []  # flat (copies, weights), then the other variables (copies, ...)
         self.best_epoch, self.best_score = [0] * len(copies), [np.inf] * len(copies)
-        self.stopped, self.cycle_end = False, 0
+        self.stopped = False
         flat, slots, fixed = self.step.initial_state(len(copies))
         for c, copy in enumerate(copies):
             flat[c] = self.step.layout.join([v.numpy() for v in copy.model.trainable_variables])
@@ -200,17 +199,12 @@ class Training:
         self.call("on_epoch_end", self.epoch - 1, logs | told)
 
     def stalled(self) -> bool:
-        """Whether no copy has become better for `patience` epochs; with cycles, in the one that ends now."""
-        if self.settings.schedule not in CYCLES:
-            return all(self.epoch - best >= self.settings.patience for best in self.best_epoch)
-        ends = CYCLES[self.settings.schedule]
-        share = (1 - self.progress) / max(1, self.epochs - self.epoch)  # an epoch's
-        now = [end for end in ends if abs(end - self.progress) <= share / 2]
-        if not now:
+        """Whether no copy has become better for `patience` epochs; with cycles, only where one ends is it asked."""
+        share = (1 - self.progress) / max(1, self.epochs - self.epoch)  # of the schedule, in an epoch
+        ends = CYCLES.get(self.settings.schedule)
+        if ends is not None and not any(abs(end - self.progress) <= share / 2 for end in ends):
             return False
-        before = self.cycle_end
-        self.cycle_end = self.epoch
-        return self.epoch - before >= SHORTEST_CYCLE and all(best <= before for best in self.best_epoch)
+        return all(self.epoch - best >= self.settings.patience for best in self.best_epoch)
 
     def values(self, copy: int) -> list[Any]:
         """Current values of one copy, as the compiled forward takes them."""
