@@ -46,11 +46,11 @@ def main() -> None:
     train, test = rows.split(TEST_FRACTION, seed=0, stratify=task == "classifier")
     assert test is not None
 
-    model = find_model("tabm", task)(random_state=0, verbose=1).fit(train.X, train.y)
+    model = find_model("tabular", task)(random_state=0, verbose=1).fit(train.X, train.y)
     artifact = tabdl.save(model, MODEL)
     model.plot_history(CURVE)
     print(f"\n{model.schema_}\n")
-    table = pd.DataFrame({"TabM": held_out_scores(model, test.X, test.y), **baseline(model, train, test, task)})
+    table = pd.DataFrame({"Tabular": held_out_scores(model, test.X, test.y), **baseline(model, train, test, task)})
     if arguments.data is None:
         table["the true probabilities"] = truth_scores(test)
     print(f"{len(test.X)} held-out rows:\n{table.T.round(4).to_string()}\n")

@@ -100,7 +100,7 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 @click.option("--target", required=True, help="Column to predict.")
 @click.option(
     "--model",
-    default="tabm",
+    default="tabular",
     show_default=True,
     help="Architecture: cnn, dcn, embedding, fttransformer, mlp, resnet, rnn, tabm. "
     "A network of your own only by its entry point in the group tabdl.models.",
