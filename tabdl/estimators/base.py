@@ -28,7 +28,10 @@ class Estimator(Predictor):
     """Base of all estimators: `fit` on any table, `predict` in the units of y."""
 
     epochs: int | str = param(
-        "auto", "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs", low=1, options=("auto",)
+        "auto",
+        "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`",
+        low=1,
+        options=("auto",),
     )
     batch_size: int | str = param(
         "auto",
@@ -58,7 +61,11 @@ class Estimator(Predictor):
         low=1,
         high=64,
     )
-    patience: int = param(16, "epochs without a better validation score before training stops", low=1)
+    patience: int = param(
+        16,
+        "epochs without a better validation score before training stops; 'coslog4' stops at the end of a cycle without one",
+        low=1,
+    )
     time_limit: float | None = param(None, "seconds of training; the schedule is shortened to fit", low=0)
     callbacks: tuple | list | None = param(
         None,
