@@ -19,6 +19,8 @@ from tabdl.models.fttransformer import FTTransformerClassifier as FTTransformerC
 from tabdl.models.fttransformer import FTTransformerRegressor as FTTransformerRegressor
 from tabdl.models.mlp import MLPClassifier as MLPClassifier
 from tabdl.models.mlp import MLPRegressor as MLPRegressor
+from tabdl.models.neighbors import NeighborsClassifier as NeighborsClassifier
+from tabdl.models.neighbors import NeighborsRegressor as NeighborsRegressor
 from tabdl.models.realmlp import RealMLPClassifier as RealMLPClassifier
 from tabdl.models.realmlp import RealMLPRegressor as RealMLPRegressor
 from tabdl.models.resnet import ResNetClassifier as ResNetClassifier
@@ -27,6 +29,8 @@ from tabdl.models.rnn import RNNClassifier as RNNClassifier
 from tabdl.models.rnn import RNNRegressor as RNNRegressor
 from tabdl.models.tabm import TabMClassifier as TabMClassifier
 from tabdl.models.tabm import TabMRegressor as TabMRegressor
+from tabdl.models.tabular import TabularClassifier as TabularClassifier
+from tabdl.models.tabular import TabularRegressor as TabularRegressor
 from tabdl.network import TableNetwork as TableNetwork
 from tabdl.params import param as param
 from tabdl.schema import Schema as Schema

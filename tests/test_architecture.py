@@ -104,7 +104,8 @@ def test_imports_from_lower_layers_only(file: Path) -> None:
     own = module(file)
     if part(own) == "":
         return  # the front door finds names on first use
-    for name in {name for name, _ in imports(file) if name.split(".")[0] == "tabdl"}:
+    discovered = ("tabdl.models", True)  # the catalogue, inside a function: by name a file may use any architecture
+    for name in {name for name, inside in imports(file) if name.split(".")[0] == "tabdl" and (name, inside) != discovered}:
         if name == "tabdl":
             assert layer(own) >= 6, f"{own} goes through the front door; import from the file that has the name"
             continue

@@ -280,7 +280,7 @@ def test_labels_counts_several_outputs_and_ordered_classes():
 @pytest.mark.parametrize("cls", [MLPRegressor, tabdl.TabMRegressor], ids=lambda c: c.__name__)
 def test_quantiles_never_cross_also_far_from_the_training_rows(cls):
     levels = tuple(np.linspace(0.05, 0.95, 7))
-    model = cls(epochs=3, learning_rate=0.1, random_state=0, quantiles=levels).fit(X, SIGNAL)
+    model = cls(epochs=3, learning_rate=0.1, schedule="cosine", random_state=0, quantiles=levels).fit(X, SIGNAL)
     far = X.assign(a=X["a"] * 1e4, b=-X["b"] * 1e4)
     for table in (X, far):
         predicted = model.predict(table)

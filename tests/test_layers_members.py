@@ -42,6 +42,30 @@ def test_every_member_has_a_linear_map_of_its_own(units):
     assert len(np.unique(kernel)) == kernel.size, "members start apart"
 
 
+@pytest.mark.parametrize("units", [1, 4])
+def test_ensemble_dense_shares_one_map_between_scales_of_each_member(units):
+    h = np.random.default_rng(1).normal(size=(20, 3, 6)).astype(np.float32)
+    layer = members.EnsembleDense(units)
+    layer.build(h.shape)
+    kernel = array(layer.kernel)
+    assert kernel.shape == (6, units)
+    np.testing.assert_allclose(array(layer(h)), h @ kernel, rtol=1e-4, atol=1e-5, err_msg="scales start at one, biases at zero")
+    rng = np.random.default_rng(2)
+    before, after, bias = (rng.normal(size=(3, n)).astype(np.float32) for n in (6, units, units))
+    for weight, value in ((layer.before, before), (layer.after, after), (layer.bias, bias)):
+        weight.assign(value)
+    expected = np.stack([(h[:, k] * before[k]) @ kernel * after[k] + bias[k] for k in range(3)], axis=1)
+    np.testing.assert_allclose(array(layer(h)), expected, rtol=1e-4, atol=1e-5)
+    assert layer.compute_output_shape(h.shape) == (20, 3, units)
+
+
+def test_ensemble_dense_starts_as_relu_likes_it():
+    layer = members.EnsembleDense(300)
+    with seeded(0):
+        layer.build((None, 2, 200))
+    assert array(layer.kernel).std() == pytest.approx((2 / 200) ** 0.5, rel=0.02)
+
+
 @pytest.mark.parametrize("shape, kind", [((6,), keras.layers.Dense), ((3, 6), members.MemberDense)])
 def test_head_has_a_map_a_member_where_there_are_members(shape, kind):
     symbol = keras.Input(shape)
@@ -50,7 +74,10 @@ def test_head_has_a_map_a_member_where_there_are_members(shape, kind):
     assert type(keras.Model(symbol, logits).layers[-1]) is kind
 
 
-@pytest.mark.parametrize("layer", [members.Scale(3, (2, 4), False), members.MemberDense(5)], ids=lambda x: type(x).__name__)
+LAYERS = [members.Scale(3, (2, 4), False), members.MemberDense(5), members.EnsembleDense(5)]
+
+
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda x: type(x).__name__)
 def test_config_rebuilds_the_layer(layer):
     again = type(layer).from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

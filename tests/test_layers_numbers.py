@@ -1,4 +1,4 @@
-"""Piecewise-linear embeddings against the formula of arXiv 2203.05556."""
+"""Embeddings of numbers against the formulas of their papers: piecewise-linear (arXiv 2203.05556) and periodic."""
 
 from __future__ import annotations
 
@@ -133,3 +133,41 @@ def test_more_bins_than_values_or_few_bins_stay_exact_at_the_edges(bins):
     parts = components(adapted(values, bins), values)[:, 0]
     assert parts.sum(axis=1)[0] == pytest.approx(0, abs=1e-4)
     assert parts.sum(axis=1)[-1] == pytest.approx(min(bins // 2, 19), abs=1e-3)
+
+
+@pytest.mark.parametrize("width, frequencies", [(2, 1), (6, 16)])
+def test_periodic_follows_the_formula(width, frequencies):
+    layer = numbers.Periodic(width, frequencies, sigma=0.5)
+    with seeded(0):
+        received = array(layer(NEW))
+    w, b, kernel, bias = (array(v).astype(np.float64) for v in (layer.frequency, layer.phase, layer.linear, layer.bias))
+    assert w.shape == b.shape == (3, frequencies)
+    assert kernel.shape == (3, frequencies, width - 1)
+    expected = [
+        np.column_stack([NEW[:, j], np.cos(2 * np.pi * NEW[:, [j]] * w[j] + b[j]) @ kernel[j] + bias[j]]) for j in range(3)
+    ]
+    np.testing.assert_allclose(received, np.hstack(expected), atol=1e-4)
+    assert layer.compute_output_shape((None, 3)) == (None, 3 * width)
+
+
+def test_periodic_draws_frequencies_of_the_spread_that_it_is_told():
+    for sigma in (0.1, 2.0):
+        layer = numbers.Periodic(2, 400, sigma=sigma)
+        with seeded(0):
+            layer.build((None, 20))
+        assert array(layer.frequency).std() == pytest.approx(sigma, rel=0.03)
+        phase = array(layer.phase)
+        assert (-np.pi <= phase.min() < -3.1) and (3.1 < phase.max() <= np.pi)  # noqa: PT018
+        assert np.abs(array(layer.linear)).max() <= 400**-0.5
+
+
+def test_periodic_weights_move_at_their_own_speed():
+    layer = numbers.Periodic(4, 3, speed=0.25)
+    layer.build((None, 2))
+    assert [w.rate_factor for w in layer.trainable_variables] == [0.25] * 4
+
+
+def test_periodic_is_none_without_numbers_and_rebuilt_from_its_config():
+    assert numbers.periodic(Inputs(Spec(flags=2)), 4) is None
+    layer = numbers.Periodic(4, 7, 0.2, 0.5)
+    assert numbers.Periodic.from_config(layer.get_config()).get_config() == layer.get_config()

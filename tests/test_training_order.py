@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tabdl.errors import ParameterError
 from tabdl.training.order import CHUNK, Plan, automatic_batch_size, automatic_epochs
 
 
@@ -75,44 +76,87 @@ def test_automatic_epochs_make_about_two_thousand_steps(steps, epochs):
     assert automatic_epochs(steps) == epochs
 
 
+def steps_of(plan, seed, epoch):
+    """(own rows, context rows, keep) of each step."""
+    order, keep = plan.order(seed, epoch)
+    assert order.shape == keep.shape == (plan.chunks, plan.steps, plan.batch + plan.context)
+    shape = (-1, plan.batch + plan.context)
+    rows = order.reshape(shape)
+    return rows[:, : plan.batch], rows[:, plan.batch :], keep.reshape(shape)
+
+
 def test_context_rows_are_of_other_steps_and_count_for_nothing():
     plan = Plan.of(203, 20, context=31)
     assert (plan.batch, plan.context) == (19, 31)
-    order, keep = plan.order(3, 7)
-    assert order.shape == keep.shape == (1, plan.steps, 50)
-    own, shown = order[..., :19], order[..., 19:]
-    assert not keep[..., 19:].any()
+    own, shown, keep = steps_of(plan, 3, 7)
+    assert not keep[:, 19:].any()
     without, kept = Plan.of(203, 20).order(3, 7)
-    np.testing.assert_array_equal(own, without)
-    np.testing.assert_array_equal(keep[..., :19], kept)
-    for mine, others in zip(own[0], shown[0], strict=True):
+    np.testing.assert_array_equal(own, without[0])
+    np.testing.assert_array_equal(keep[:, :19], kept[0])
+    for mine, others in zip(own, shown, strict=True):
         assert len(set(others)) == 31
         assert not set(mine) & set(others)
 
 
-@given(st.integers(2, 300), st.integers(1, 400), st.integers(0, 400))
-@settings(max_examples=60, deadline=None)
-def test_context_of_any_size_never_shows_a_row_of_the_step(rows, batch_size, context):
+@given(st.data(), st.integers(2, 300), st.integers(1, 400), st.integers(0, 2**31))
+@settings(max_examples=80, deadline=None)
+def test_context_of_any_size_never_shows_a_row_of_the_step(data, rows, batch_size, seed):
+    context = data.draw(st.integers(1, rows - 1))
     plan = Plan.of(rows, batch_size, context)
-    assert plan.context <= rows - plan.batch
-    order, _ = plan.order(1, 2)
-    for step in order.reshape(-1, plan.batch + plan.context):
-        others = step[plan.batch :]
-        assert len(set(others.tolist())) == plan.context
-        assert not set(step[: plan.batch].tolist()) & set(others.tolist())
+    assert plan.batch <= min(batch_size, rows - context)
+    for epoch in range(5):
+        own, shown, keep = steps_of(plan, seed, epoch)
+        np.testing.assert_array_equal(np.sort(own[keep[:, : plan.batch] == 1]), np.arange(rows))
+        for mine, others in zip(own.tolist(), shown.tolist(), strict=True):
+            assert len(set(others)) == context
+            assert not set(mine) & set(others)
 
 
 def test_context_differs_from_epoch_to_epoch_and_reaches_all_rows():
     plan = Plan.of(100, 10, context=20)
-    shown = [plan.order(0, epoch)[0][..., 10:] for epoch in range(8)]
+    shown = [steps_of(plan, 0, epoch)[1] for epoch in range(8)]
     assert (shown[0] != shown[1]).any()
     assert set(np.concatenate(shown).ravel().tolist()) == set(range(100))
 
 
+@pytest.mark.parametrize("context", [37, 38, 10**6])
+def test_a_context_needs_other_rows(context):
+    message = rf"^context={context} expects more than {context} training rows, received 37; lower it$"
+    with pytest.raises(ParameterError, match=message):
+        Plan.of(37, 10, context)
+    with pytest.raises(ParameterError, match="received 36; lower it"):
+        Plan.of(37, 10, 36, fewest=36)
+
+
+@pytest.mark.parametrize("context", [0, 1, 30, 35])
 @pytest.mark.parametrize("rows", [36, 37])
-def test_the_same_steps_for_a_row_less(rows):
-    plan = Plan.of(37, 10, context=30).of_rows(rows)
-    assert (plan.batch, plan.steps, plan.chunks) == (10, 4, 1)
-    assert plan.context == rows - 10
-    order, keep = plan.order(0, 0)
-    np.testing.assert_array_equal(np.sort(order[keep == 1]), np.arange(rows))
+def test_the_same_steps_for_a_row_less(rows, context):
+    """Folds of 37 and of 36 rows learn side by side, in steps of one shape."""
+    plan = Plan.of(37, 10, context, fewest=36)
+    assert plan.of_rows(rows).context == context
+    for epoch in range(20):
+        own, shown, keep = steps_of(plan.of_rows(rows), 0, epoch)
+        assert own.shape == (plan.steps, plan.batch)
+        np.testing.assert_array_equal(np.sort(own[keep[:, : plan.batch] == 1]), np.arange(rows))
+        for mine, others in zip(own.tolist(), shown.tolist(), strict=True):
+            assert len(set(others)) == context
+            assert not set(mine) & set(others)
+
+
+@given(st.integers(2, 60), st.integers(1, 90), st.integers(1, 200))
+@settings(max_examples=60, deadline=None)
+def test_a_context_larger_than_a_later_table_repeats_its_rows_evenly(rows, batch_size, context):
+    plan = Plan.of(rows, batch_size, context, repeat=True)
+    if context < rows:
+        assert plan == Plan.of(rows, batch_size, context)
+    own, shown, _ = steps_of(plan, 1, 2)
+    for mine, others in zip(own.tolist(), shown.tolist(), strict=True):
+        assert not set(mine) & set(others)
+        times = np.unique(others, return_counts=True)[1]
+        assert np.ptp(times) <= 1
+        assert len(times) == min(context, rows - plan.batch)
+
+
+def test_a_single_row_has_no_other_to_be_compared_with():
+    with pytest.raises(ParameterError, match="expects more than 5 training rows, received 1"):
+        Plan.of(1, 10, 5, repeat=True)

@@ -28,7 +28,10 @@ class Estimator(Predictor):
     """Base of all estimators: `fit` on any table, `predict` in the units of y."""
 
     epochs: int | str = param(
-        "auto", "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs", low=1, options=("auto",)
+        "auto",
+        "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`",
+        low=1,
+        options=("auto",),
     )
     batch_size: int | str = param(
         "auto",

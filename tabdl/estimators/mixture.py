@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tabdl.errors import ParameterError
 from tabdl.estimators.base import Estimator
 from tabdl.estimators.prediction import Live
 from tabdl.estimators.rows import Fold, Rows, derive
@@ -49,11 +49,20 @@ class Mixture(Estimator):
         part._live = Live()
         return part
 
+    def _go_on(self, parts: dict[str, Any]) -> None:
+        """Weights and sizes of the last fit, for parts with the parameters of this one."""
+        if set(parts) != set(self.parts_):
+            raise ParameterError(
+                f"warm_start expects the networks of the last fit, {', '.join(self.parts_)}, received parameters that ask for "
+                f"{', '.join(parts)}; set them back, or fit with warm_start=False"
+            )
+        for name, part in parts.items():
+            part.sizes_, part.weights_ = self.parts_[name].sizes_, self.parts_[name].weights_
+
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
+        parts = self._make_parts(rows.frame.rows)
         if hasattr(self, "weights_"):
-            parts = {name: self._share_columns(copy.copy(part)) for name, part in self.parts_.items()}
-        else:
-            parts = self._make_parts(rows.frame.rows)
+            self._go_on(parts)
         found = [part._fit_folds(rows, folds, derive(seed, name), partial) for name, part in parts.items()]
         self.parts_ = parts
         if found[0]:

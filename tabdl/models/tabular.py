@@ -29,8 +29,33 @@ class Tabular(TableNetwork):
 
 
 class TabularClassifier(Mixture, Tabular, Classifier):
-    """The default for classes: two or many, or several labels at once."""
+    """The default for classes: two or many, or several labels at once.
+
+    `parts_` has the fitted networks by name and `shares_` what each counts. The file of a model with neighbours holds embedded
+    training rows; `neighbors=False` leaves them out.
+
+    Examples
+    --------
+    >>> from tabdl import TabularClassifier
+    >>> from tabdl.datasets import make_conversion
+    >>> X, y = make_conversion(500, random_state=0)
+    >>> TabularClassifier(epochs=2, random_state=0).fit(X, y).predict_proba(X[:3]).shape
+    (3, 2)
+    """
 
 
 class TabularRegressor(Mixture, Tabular, Regressor):
-    """The default for numbers: one or several, counts, or `quantiles=`."""
+    """The default for numbers: one or several, counts, or `quantiles=`.
+
+    `parts_` has the fitted networks by name and `shares_` what each counts. The file of a model with neighbours holds embedded
+    training rows; `neighbors=False` leaves them out.
+
+    Examples
+    --------
+    >>> from tabdl import TabularRegressor
+    >>> from tabdl.datasets import make_conversion
+    >>> X, _ = make_conversion(500, random_state=0)
+    >>> minutes = X.pop("minutes_per_visit").fillna(5.0)
+    >>> TabularRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
+    (3,)
+    """

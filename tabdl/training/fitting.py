@@ -57,11 +57,17 @@ def _batch_size(asked: int | str, rows: int) -> int:
     return int(asked)
 
 
-def make_settings(estimator: Any, rows: int, seed: int, partial: bool) -> Settings:
-    """Parameters of the estimator with every 'auto' made a number."""
-    plan = Plan.of(rows, _batch_size(estimator.batch_size, rows), estimator.network_params().get("context", 0))
-    wanted, fewest = estimator.automatic_training
-    epochs = automatic_epochs(plan.steps * plan.chunks, wanted, fewest) if estimator.epochs == "auto" else int(estimator.epochs)
+def make_settings(
+    estimator: Any, rows: int, seed: int, partial: bool, *, fewest: int | None = None, going_on: bool = False
+) -> Settings:
+    """Parameters of the estimator with every 'auto' made a number.
+
+    fewest: rows of the copy that has the fewest. going_on: whether the network is that of an earlier, maybe larger, table.
+    """
+    context = estimator.network_params().get("context", 0)
+    plan = Plan.of(rows, _batch_size(estimator.batch_size, rows), context, fewest, repeat=going_on)
+    aims = estimator.automatic_training
+    epochs = automatic_epochs(plan.steps * plan.chunks, *aims) if estimator.epochs == "auto" else int(estimator.epochs)
     return Settings(
         plan=plan,
         epochs=1 if partial else epochs,
@@ -140,8 +146,8 @@ def fit_network(
     copies = _copies(estimator, program, network, sources, target, seeds, start)
     arrays = {k: np.stack([s.arrays[k] for s in sources]) for k in sources[0].arrays}
     arrays |= {"target": target["target"], "weight": target["weight"].astype(np.float32)}
-    rows = max(len(arrays["target"]) if s.rows is None else len(s.rows) for s in sources)
-    settings = make_settings(estimator, rows, seeds[0], partial)
+    rows = [len(arrays["target"]) if s.rows is None else len(s.rows) for s in sources]
+    settings = make_settings(estimator, max(rows), seeds[0], partial, fewest=min(rows), going_on=start is not None)
     checkpoint = None
     if estimator.checkpoint is not None and not partial:
         checkpoint = Checkpoint(estimator.checkpoint, _mark(network, settings, arrays, copies, start))

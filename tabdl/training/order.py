@@ -16,7 +16,8 @@ CHUNK = 128  # steps in one compiled call: the grain of time limits and batch ca
 class Plan:
     """Rows spread evenly over the steps of an epoch; `chunks` equal calls of `steps` steps.
 
-    context: further rows a step shows after its own, never the same ones, for networks that compare rows.
+    context: further rows a step shows after its own, never the same ones, for networks that compare rows; where there are
+    fewer others, these repeat.
     """
 
     rows: int
@@ -26,18 +27,23 @@ class Plan:
     context: int = 0
 
     @classmethod
-    def of(cls, rows: int, batch_size: int, context: int = 0) -> Plan:
-        """At most `batch_size` rows a step, every row once an epoch."""
-        if context >= rows:
-            raise ParameterError(f"context={context} expects more than {context} training rows, received {rows}; lower it")
-        steps = math.ceil(rows / min(batch_size, rows - context))
+    def of(cls, rows: int, batch_size: int, context: int = 0, fewest: int | None = None, repeat: bool = False) -> Plan:
+        """At most `batch_size` rows a step, every row once an epoch.
+
+        fewest: rows of the smallest table that it should serve. repeat: whether a context may be larger than the table.
+        """
+        fewest = rows if fewest is None else fewest
+        others = fewest // 2 if repeat and context >= fewest else context
+        if context and not 0 < others < fewest:
+            raise ParameterError(f"context={context} expects more than {context} training rows, received {fewest}; lower it")
+        steps = math.ceil(rows / min(batch_size, fewest - others))
         chunks = math.ceil(steps / CHUNK)
         steps = math.ceil(steps / chunks)
         batch = math.ceil(rows / (steps * chunks))
         return cls(rows, batch, steps, chunks, context)
 
     def of_rows(self, rows: int) -> Plan:
-        """The same steps for a few rows less."""
+        """The same steps for a few rows less, not below `fewest`."""
         return replace(self, rows=rows)
 
     def order(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,8 +55,9 @@ class Plan:
         keep = (np.arange(filled.size) < self.rows).astype(np.float32).reshape(filled.shape)
         if self.context:
             first = (np.arange(1, count + 1) * self.batch) % self.rows  # the row after a step's own
-            slack = rng.integers(0, self.rows - self.batch - self.context + 1, count)
-            place = (first + slack)[:, None] + np.arange(self.context)
+            others = self.rows - self.batch
+            slack = rng.integers(0, max(0, others - self.context) + 1, count)
+            place = (first + slack)[:, None] + np.arange(self.context) % others
             filled = np.concatenate([filled, permuted[place % self.rows]], axis=1)
             keep = np.concatenate([keep, np.zeros(place.shape, np.float32)], axis=1)
         shape = (self.chunks, self.steps, self.batch + self.context)
