@@ -73,14 +73,17 @@ def squared(rows: int, spreads: tuple[float, ...]) -> Any:
 
 
 def test_shares_follow_the_better_part_as_far_as_rows_say_so():
-    many, few = (find_shares(squared(rows, (0.1, 2.0, 2.0)), 3) for rows in (5_000, 5))
-    assert many[0] > 0.97
-    assert 1 / 3 <= few[0] < 0.75
+    likely = np.array([0.9, 0.5, 0.5])  # what each part says of the true class, in every row
+    many, few = (find_shares(lambda shares, rows=rows: -rows * np.log(shares @ likely), 3) for rows in (2_000, 3))
+    assert many[0] > 0.99
+    assert 1 / 3 < few[0] < 0.5
+    numbers = find_shares(squared(5_000, (1.0, 4.0, 4.0)), 3)
+    np.testing.assert_allclose(numbers, [8 / 9, 1 / 18, 1 / 18], atol=0.03)  # inverse to the variances
     alike = find_shares(squared(5_000, (1.0, 1.0, 1.0)), 3)
     np.testing.assert_allclose(alike, 1 / 3, atol=0.05)
     np.testing.assert_allclose(find_shares(squared(5_000, (1.0, 2.0)), 2), [0.8, 0.2], atol=0.05)  # inverse to the variances
     np.testing.assert_array_equal(find_shares(squared(9, (1.0,)), 1), [1])
-    for found in (many, few, alike):
+    for found in (many, few, alike, numbers):
         assert found.sum() == pytest.approx(1)
 
 
