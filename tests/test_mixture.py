@@ -15,11 +15,14 @@ import pytest
 from effects import ROWS, X, c, effect, y
 
 import tabdl
-from tabdl import TabularClassifier, TabularRegressor
 from tabdl.errors import ParameterError, TargetError
 from tabdl.estimators.mixture import find_shares, mix
 from tabdl.testing import mixed_table
 
+TabularClassifier: Any = tabdl.TabularClassifier
+TabularRegressor: Any = tabdl.TabularRegressor
+TabM: Any = tabdl.TabMClassifier
+Neighbors: Any = tabdl.NeighborsClassifier
 FAST: dict[str, Any] = {"epochs": 2, "random_state": 0}
 
 
@@ -69,12 +72,12 @@ def squared(rows: int, spreads: tuple[float, ...]) -> Any:
     """nats(shares) of parts that err independently by `spreads`."""
     rng = np.random.default_rng(0)
     errors = np.array([s * rng.normal(size=rows) for s in spreads])
-    return lambda shares: rows * np.log(np.sqrt(np.mean(mix(shares, errors) ** 2)))
+    return lambda shares: rows * float(np.log(np.sqrt(np.mean(mix(shares, errors) ** 2))))
 
 
 def test_shares_follow_the_better_part_as_far_as_rows_say_so():
     likely = np.array([0.9, 0.5, 0.5])  # what each part says of the true class, in every row
-    many, few = (find_shares(lambda shares, rows=rows: -rows * np.log(shares @ likely), 3) for rows in (2_000, 3))
+    many, few = (find_shares(lambda shares, rows=rows: -rows * float(np.log(shares @ likely)), 3) for rows in (2_000, 3))
     assert many[0] > 0.99
     assert 1 / 3 < few[0] < 0.5
     numbers = find_shares(squared(5_000, (1.0, 4.0, 4.0)), 3)
@@ -112,7 +115,7 @@ def test_parameters_off_their_default_reach_the_parts():
         assert part.bagging == 1
     plain = classifier().fit(X, c)
     rates = [part.learning_rate for part in plain.parts_.values()]
-    assert rates == [tabdl.TabMClassifier().learning_rate] * 2 + [tabdl.NeighborsClassifier().learning_rate]
+    assert rates == [TabM().learning_rate] * 2 + [Neighbors().learning_rate]
     assert classifier().get_params() == plain.get_params()
 
 

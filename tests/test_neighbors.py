@@ -18,7 +18,6 @@ import pytest
 from effects import ROWS, X, c, effect, y
 
 import tabdl
-from tabdl import NeighborsClassifier, NeighborsRegressor
 from tabdl.errors import ParameterError
 from tabdl.layers import blocks
 from tabdl.layers.neighbors import SoftVote
@@ -27,6 +26,8 @@ from tabdl.models.neighbors import Neighbors
 from tabdl.testing import mixed_table
 from tabdl.training.train import Training
 
+NeighborsClassifier: Any = tabdl.NeighborsClassifier
+NeighborsRegressor: Any = tabdl.NeighborsRegressor
 SMALL: dict[str, Any] = {"width": 8, "embedding_width": 4, "epochs": 3, "random_state": 0}
 array = keras.ops.convert_to_numpy
 

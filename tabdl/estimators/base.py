@@ -229,7 +229,7 @@ class Estimator(Predictor):
         if found:
             self._learn_from_held_out(*self._held_out(folds, found))
         if len(folds) > 1:
-            order = np.argsort(np.concatenate([fold.held_rows for fold in folds]))
+            order = np.argsort(np.concatenate([fold.held_rows for fold in folds if fold.held_rows is not None]))
             self.out_of_fold_ = rows.spread(np.concatenate(found)[order])
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:

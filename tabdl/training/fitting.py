@@ -65,8 +65,8 @@ def make_settings(
     """
     context = estimator.network_params().get("context", 0)
     plan = Plan.of(rows, _batch_size(estimator.batch_size, rows), context, fewest, repeat=going_on)
-    wanted, fewest = estimator.automatic_training
-    epochs = automatic_epochs(plan.steps * plan.chunks, wanted, fewest) if estimator.epochs == "auto" else int(estimator.epochs)
+    wanted, shortest = estimator.automatic_training
+    epochs = automatic_epochs(plan.steps * plan.chunks, wanted, shortest) if estimator.epochs == "auto" else int(estimator.epochs)
     return Settings(
         plan=plan,
         epochs=1 if partial else epochs,
