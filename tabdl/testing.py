@@ -14,7 +14,6 @@ import io
 import pickle
 import random
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,8 +145,7 @@ def _near(first: np.ndarray, second: np.ndarray, promise: str) -> None:
 
 def _saved_and_loaded(model: Any) -> Any:
     own = [type(model), *(value for value in model.get_params().values() if callable(value))]
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".* contains rows of the training table")
+    with tempfile.TemporaryDirectory() as folder:
         return tabdl.load(tabdl.save(model, Path(folder) / "model.tabdl"), classes=own)
 
 

@@ -14,7 +14,8 @@ from effects import ROWS, X, c, effect, regressor, y
 from tabdl import KerasRegressor, MLPClassifier, TabMClassifier
 from tabdl.errors import ParameterError
 from tabdl.layers import blocks
-from tabdl.layers.numbers import PiecewiseLinear
+from tabdl.layers.members import EnsembleDense, Scale
+from tabdl.layers.numbers import Periodic, PiecewiseLinear
 from tabdl.models.cnn import CNN
 from tabdl.models.custom import dense_features
 from tabdl.models.dcn import DCN
@@ -256,6 +257,26 @@ def test_sizes_of_tabm() -> None:
     edges = -shift / slope  # left edges of half of the six pieces: a third of the rows lies in each
     share = [(ARRAYS["numbers"][:, 0] < edge).mean() for edge in edges[0]]
     np.testing.assert_allclose(share, np.arange(3) / 3, atol=0.01)
+
+
+@effect("TabM.variant")
+def test_variant() -> None:
+    """'mini' scales the inputs alone; 'full' has scales and biases of each member around every layer, and starts alike."""
+    mini, full = (network(TabM, members=3, blocks=2, width=9, variant=variant) for variant in ("mini", "full"))
+    assert [len(layers_of(model, EnsembleDense)) for model in (mini, full)] == [0, 2]
+    assert [len(layers_of(model, Scale)) for model in (mini, full)] == [1, 1]
+    shapes = {w.name: tuple(w.shape) for w in layers_of(full, EnsembleDense)[1].weights}
+    assert shapes == {"before": (3, 9), "kernel": (9, 9), "after": (3, 9), "bias": (3, 9)}
+    assert features(TabM, members=3, width=9, variant="full").output.shape == (None, 3, 9)
+
+
+@effect("TabM.embedding")
+def test_embedding() -> None:
+    piecewise, periodic = (network(TabM, members=2, embedding=kind, embedding_width=5) for kind in ("piecewise", "periodic"))
+    for model, kind in ((piecewise, PiecewiseLinear), (periodic, Periodic)):
+        (embedding,) = [layer for layer in model.layers if isinstance(layer, (PiecewiseLinear, Periodic))]
+        assert type(embedding) is kind
+        assert embedding.output.shape == (None, 4 * 5)
 
 
 @effect("FTTransformer.bins", "DCN.bins", "DCN.embedding_width", "CNN.bins", "RNN.bins")

@@ -19,6 +19,8 @@ from tabdl.training.order import automatic_batch_size, automatic_epochs
 
 def test_every_parameter_has_a_test() -> None:
     import test_loss_parameters  # noqa: F401  they register their tests
+    import test_mixture  # noqa: F401
+    import test_neighbors  # noqa: F401
     import test_network_parameters  # noqa: F401
 
     assert declared() - set(EFFECTS) == set(), "parameters without a test of their effect"

@@ -36,6 +36,8 @@ OTHERS = [name for name in models.catalogue() if name not in CHECKED_ALWAYS]
 SMALL = {
     "MLP": {"units": (32, 32)},
     "TabM": {"members": 2, "width": 32, "bins": 8},
+    "Neighbors": {"width": 16, "embedding_width": 4},
+    "Tabular": {"members": 1},
     "ResNet": {"width": 32, "blocks": 1},
     "Embedding": {"units": (32,)},
     "FTTransformer": {"width": 16, "blocks": 1, "bins": 8},

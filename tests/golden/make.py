@@ -28,6 +28,7 @@ def main() -> None:
         table.to_parquet(folder / "rows.parquet")
     rng = np.random.default_rng(0)
     warnings.filterwarnings("ignore", message="columns dropped")
+    warnings.filterwarnings("ignore", message=".* contains rows of the training table")
     for name in models.catalogue():
         if (folder / f"{name}.tabdl").exists():
             continue
