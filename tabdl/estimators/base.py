@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.random import RandomState
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.estimators.calibration import effective_rows
 from tabdl.estimators.prediction import Live, Predictor, start_backend
 from tabdl.estimators.rows import Part, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows
 from tabdl.frames import read_frame
@@ -256,8 +257,8 @@ class Estimator(Predictor):
             with self._on_device():
                 found.append(self.target_.decode(program.forward(own, [part.held_arrays]).astype(np.float64)))
         outputs, y = np.concatenate(found), np.concatenate([part.y for part in held])
-        weights = [w for part in held if (w := self._row_weights(part)) is not None]
-        self._learn_from_held_out(y, outputs, np.concatenate(weights) if weights else None)
+        weight, sample_weight = _joined(map(self._row_weights, held)), _joined(part.weight for part in held)
+        self._learn_from_held_out(y, outputs, weight, effective_rows(len(y), weight, sample_weight))
         folds = [part.held_rows for part in parts if part.held_rows is not None]
         if folds:
             self.out_of_fold_ = rows.spread(self._calibrated(outputs[np.argsort(np.concatenate(folds))]))
@@ -305,5 +306,14 @@ class Estimator(Predictor):
         """Drop what was learned from rows that an earlier model had not seen."""
         self.__dict__.pop("out_of_fold_", None)
 
-    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> None:
-        """What a kind of task learns from predictions of rows that the model has not seen; nothing by default."""
+    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None, count: float) -> None:
+        """What a kind of task learns from predictions of rows that the model has not seen; nothing by default.
+
+        weight: as in the validation score. count: of how many rows of equal weight they tell.
+        """
+
+
+def _joined(weights: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """Weights of several parts, all of which have them, or none."""
+    given = [weight for weight in weights if weight is not None]
+    return np.concatenate(given) if given else None
