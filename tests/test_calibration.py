@@ -15,7 +15,7 @@ import tabdl
 from tabdl import MLPClassifier, MLPRegressor, models, testing
 from tabdl.errors import ArtifactError, ParameterError
 from tabdl.estimators import calibration
-from tabdl.estimators.calibration import STEPS, conformal_radii, fit_temperature, temper
+from tabdl.estimators.calibration import STEPS, conformal_radii, effective_rows, fit_temperature, temper
 from tabdl.estimators.state import pack, unpack
 
 RNG = np.random.default_rng(0)
@@ -112,6 +112,16 @@ def test_weights_count_by_their_ratios_and_nearly_like_repeated_rows():
     assert fit_temperature(y[again], p[again], None) == pytest.approx(found, rel=1e-2)
     half = np.arange(4_000) < 2_000
     assert fit_temperature(y, p, np.where(half, 1.0, 1e-9)) == pytest.approx(fit_temperature(y[half], p[half], None), rel=1e-6)
+
+
+def test_whole_sample_weights_are_repeated_rows_also_under_class_weights():
+    times, factor = np.random.default_rng(1).integers(1, 4, 50), np.where(np.arange(50) < 10, 4.0, 0.25)
+    assert effective_rows(50, None) == pytest.approx(effective_rows(50, np.full(50, 0.3))) == 50
+    assert effective_rows(50, times.astype(float), times.astype(float)) == pytest.approx(times.sum())
+    repeated = effective_rows(times.sum(), np.repeat(factor, times))
+    assert effective_rows(50, times * factor, times.astype(float)) == pytest.approx(repeated)
+    assert repeated < times.sum() / 2
+    assert effective_rows(50, times * 0.1, times * 0.1) == pytest.approx(effective_rows(50, times.astype(float)))
 
 
 def test_probabilities_of_weighted_classes_are_judged_as_such():
@@ -269,8 +279,8 @@ def test_radii_of_weighted_rows():
     np.testing.assert_array_equal(conformal_radii(sizes, weight), conformal_radii(sizes, weight * 1e5))
     np.testing.assert_array_equal(conformal_radii(sizes, np.full(400, 7.0)), conformal_radii(sizes, None))
     again = conformal_radii(np.repeat(sizes, weight.astype(int)), None)
-    np.testing.assert_allclose(conformal_radii(sizes, weight)[100:950], again[100:950], rtol=0.1)
-    assert (conformal_radii(sizes, weight) >= again).all(), "fewer rows know less"
+    np.testing.assert_array_equal(conformal_radii(sizes, weight, effective_rows(400, weight, weight)), again)
+    assert (conformal_radii(sizes, weight) >= again).all(), "weights that are no counts know less"
     few = conformal_radii(sizes, np.where(np.arange(400) < 5, 1.0, 1e-12))
     assert np.isinf(few[900]), "five rows that count are five rows"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy.random import RandomState
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.estimators.calibration import effective_rows
 from tabdl.estimators.prediction import Live, Predictor, start_backend
 from tabdl.estimators.rows import Fold, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows
 from tabdl.frames import read_frame
@@ -253,11 +254,12 @@ class Estimator(Predictor):
             if fold.held is not None
         ]
 
-    def _held_out(self, folds: list[Fold], found: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """(y, outputs, weight) of all held-out rows."""
+    def _held_out(self, folds: list[Fold], found: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, float]:
+        """(y, outputs, weight, count of rows of equal weight that they tell of) of all held-out rows."""
         held = [fold.held for fold in folds if fold.held is not None]
-        weights = [w for part in held if (w := self._row_weights(part)) is not None]
-        return np.concatenate([part.y for part in held]), np.concatenate(found), np.concatenate(weights) if weights else None
+        y = np.concatenate([part.y for part in held])
+        weight, sample_weight = _joined(map(self._row_weights, held)), _joined(part.weight for part in held)
+        return y, np.concatenate(found), weight, effective_rows(len(y), weight, sample_weight)
 
     def _fold(self, encoder: TableEncoder, rows: Rows, index: np.ndarray | None, held: Rows | None, rest: Any) -> Fold:
         owner = type(self).__name__
@@ -316,5 +318,14 @@ class Estimator(Predictor):
         """Drop what was learned from rows that an earlier model had not seen."""
         self.__dict__.pop("out_of_fold_", None)
 
-    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> None:
-        """What a kind of task learns from predictions of rows that the model has not seen; nothing by default."""
+    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None, count: float) -> None:
+        """What a kind of task learns from predictions of rows that the model has not seen; nothing by default.
+
+        weight: as in the validation score. count: of how many rows of equal weight they tell.
+        """
+
+
+def _joined(weights: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """Weights of several parts, all of which have them, or none."""
+    given = [weight for weight in weights if weight is not None]
+    return np.concatenate(given) if given else None

@@ -21,15 +21,22 @@ HALF_STEP = 2.0**-25  # the same of 1 - p, for a p that was rounded to 1
 STEPS = 1000  # coverages with a radius of their own
 
 
-def effective_rows(rows: int, weight: np.ndarray | None) -> float:
-    """Rows of equal weight that would tell as much (Kish); the unit of `weight` does not matter."""
-    return float(rows) if weight is None else float(weight.sum() ** 2 / (weight**2).sum())
+def effective_rows(rows: int, weight: np.ndarray | None, sample_weight: np.ndarray | None = None) -> float:
+    """Rows of equal weight that would tell as much (Kish).
+
+    weight: of each row in the scores, class weights and all. sample_weight: as the user gave it; whole numbers count like
+    repeated rows, of others only the ratios matter.
+    """
+    if weight is None:
+        return float(rows)
+    repeats = 1 if sample_weight is None or (sample_weight % 1).any() else sample_weight
+    return float(weight.sum() ** 2 / (weight**2 / repeats).sum())
 
 
 # ---- classes -----------------------------------------------------------------------------------------------------------
 
 
-def fit_temperature(y: np.ndarray, p: np.ndarray, weight: np.ndarray | None) -> float:
+def fit_temperature(y: np.ndarray, p: np.ndarray, weight: np.ndarray | None, count: float | None = None) -> float:
     """The temperature T at which probabilities p^(1/T) have the least log-loss, drawn towards 1; 1 where too little is gained.
 
     y: codes (rows, 1) with p (rows, classes), or 0/1 like p (rows, labels). In 1/T the log-loss is convex, and so is the prior
@@ -45,7 +52,7 @@ def fit_temperature(y: np.ndarray, p: np.ndarray, weight: np.ndarray | None) -> 
         p = np.column_stack([1 - p.ravel(), p.ravel()])  # (rows * labels, 2)
     logs = np.log(np.clip(p, FLOOR, 1 - FLOOR))
     true = logs[np.arange(len(logs)), y.astype(int).ravel()]
-    count = effective_rows(rows, weight)
+    count = effective_rows(rows, weight) if count is None else count
     inverse = _minimise(logs, true, share * count)
     gain = count * (_log_loss(logs, true, share, 1.0) - _log_loss(logs, true, share, inverse))
     return float(1 / inverse) if gain > (SHARPENING if inverse > 1 else 0) else 1.0
@@ -94,7 +101,7 @@ def temper(p: np.ndarray, temperature: float, labels: bool) -> np.ndarray:
 # ---- numbers -----------------------------------------------------------------------------------------------------------
 
 
-def learn_radii(target: Target, y: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+def learn_radii(target: Target, y: np.ndarray, predicted: np.ndarray, weight: np.ndarray | None, count: float) -> np.ndarray:
     """(outputs, STEPS + 1): half the width of an interval that covers i / STEPS of new rows; inf where rows are too few.
 
     Rows are not kept: the radii are order statistics of how far off predictions were, rounded up to three digits.
@@ -106,16 +113,16 @@ def learn_radii(target: Target, y: np.ndarray, predicted: np.ndarray, weight: np
         for low, high in np.unique(pairs, axis=0):
             sizes = np.maximum(predicted[:, low] - y, y - predicted[:, high])
             chosen = (pairs == (low, high)).all(axis=1)
-            radii[chosen] = conformal_radii(sizes, weight)[chosen]
+            radii[chosen] = conformal_radii(sizes, weight, count)[chosen]
         return radii[None]
     sizes = np.abs(_even(target, y) - _even(target, predicted)).reshape(len(y), -1)
-    return np.stack([conformal_radii(column, weight) for column in sizes.T])
+    return np.stack([conformal_radii(column, weight, count) for column in sizes.T])
 
 
-def conformal_radii(sizes: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+def conformal_radii(sizes: np.ndarray, weight: np.ndarray | None, count: float | None = None) -> np.ndarray:
     """Quantiles of the sizes (rows,) at levels i / STEPS, as if one more row of average weight were infinitely far off."""
-    rows = effective_rows(len(sizes), weight)
-    levels = np.arange(STEPS + 1) / STEPS * (rows + 1) / rows
+    count = effective_rows(len(sizes), weight) if count is None else count
+    levels = np.arange(STEPS + 1) / STEPS * (count + 1) / count
     radii = weighted_quantiles(np.where(np.isfinite(sizes), sizes, np.inf), np.minimum(levels, 1), weight)
     return np.where(levels > 1 + 1e-9, np.inf, _round_up(radii))
 

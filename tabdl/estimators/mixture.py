@@ -66,9 +66,9 @@ class Mixture(Estimator):
         found = [part._fit_folds(rows, folds, derive(seed, name), partial) for name, part in parts.items()]
         self.parts_ = parts
         if found[0]:
-            y, _, weight = self._held_out(folds, found[0])
+            y, _, weight, count = self._held_out(folds, found[0])
             outputs = np.stack([np.concatenate(own) for own in found])  # (parts, rows, ...)
-            self.shares_ = find_shares(lambda shares: self._nats(y, mix(shares, outputs), weight), len(parts))
+            self.shares_ = find_shares(lambda shares: self._nats(y, mix(shares, outputs), weight, count), len(parts))
         elif not partial or not hasattr(self, "shares_"):
             self.shares_ = np.full(len(parts), 1 / len(parts))
         first = next(iter(parts.values()))
@@ -77,20 +77,20 @@ class Mixture(Estimator):
         self._live = Live()
         return [mix(self.shares_, np.stack(own)) for own in zip(*found, strict=True)]
 
-    def _nats(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> float:
+    def _nats(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None, count: float) -> float:
         """Negative log-likelihood of held-out rows, up to a constant: how much the rows say about the shares."""
         from tabdl.training import metrics
 
         truth, head = self._truth(y), self.target_.head
         if hasattr(self, "classes_"):
-            return len(y) * metrics.log_loss(truth, outputs, weight)
+            return count * metrics.log_loss(truth, outputs, weight)
         if head.link == "exp":
-            return len(y) / 2 * metrics.poisson_deviance(truth, outputs, weight)
+            return count / 2 * metrics.poisson_deviance(truth, outputs, weight)
         if head.levels:
             error = metrics.pinball(truth, outputs, weight, levels=head.levels)
         else:
             error = (metrics.mae if head.loss == "mae" else metrics.rmse)(truth, outputs, weight)
-        return len(y) * float(np.log(max(error, 1e-300)))
+        return count * float(np.log(max(error, 1e-300)))
 
     def _mean_outputs(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
         return mix(self.shares_, np.stack([part._mean_outputs(arrays) for part in self.parts_.values()]))

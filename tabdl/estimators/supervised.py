@@ -117,7 +117,7 @@ class Classifier(ClassifierMixin, Estimator):
         super()._forget_held_out()
         self.temperature_ = 1.0
 
-    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> None:
+    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None, count: float) -> None:
         """The temperature, under the weights of the loss.
 
         These have `class_weight` in them: it asks for probabilities of classes that are weighted so, and a temperature, which
@@ -127,7 +127,7 @@ class Classifier(ClassifierMixin, Estimator):
         each is not applied to the average.
         """
         if self.calibrate:
-            found = calibration.fit_temperature(self._truth(y), outputs, weight)
+            found = calibration.fit_temperature(self._truth(y), outputs, weight, count)
             self.temperature_ = found if len(self.encoders_) == 1 else min(found, 1.0)
 
     def _calibrated(self, outputs: np.ndarray) -> np.ndarray:
@@ -214,8 +214,8 @@ class Regressor(RegressorMixin, Estimator):
         super()._forget_held_out()
         self.__dict__.pop("radii_", None)
 
-    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> None:
-        self.radii_ = calibration.learn_radii(self.target_, y, outputs, weight)
+    def _learn_from_held_out(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None, count: float) -> None:
+        self.radii_ = calibration.learn_radii(self.target_, y, outputs, weight, count)
 
     def _metric(self) -> str:
         if self.quantiles is not None:
