@@ -102,7 +102,7 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     "--model",
     default="tabular",
     show_default=True,
-    help="Architecture: cnn, dcn, embedding, fttransformer, mlp, neighbors, resnet, rnn, tabm, tabular. "
+    help="Architecture: cnn, dcn, embedding, fttransformer, mlp, neighbors, realmlp, resnet, rnn, tabm, tabular. "
     "A network of your own only by its entry point in the group tabdl.models.",
 )
 @click.option("--task", type=click.Choice(TASKS), default="auto", show_default=True, help="auto looks at the target.")

@@ -343,24 +343,23 @@ def stopped_after(program, best, epochs=60, **settings):
 @pytest.mark.parametrize(
     "best, last",
     [
-        ([1], 12),  # the first cycle, of 4 epochs, is too short to judge; the second, to 12, brought nothing
-        ([4], 12),
-        ([4, 5], 28),
-        ([12], 28),
-        ([5, 13], 60),
+        ([1], 12),  # cycles end in epochs 4, 12, 28 and 60
+        ([4, 5], 12),
+        ([8], 28),
+        ([8, 13], 28),
         ([4, 12, 28], 60),
         (list(range(1, 61)), 60),
     ],
 )
-@pytest.mark.parametrize("patience", [1, 99])
-def test_a_cyclic_schedule_stops_at_the_end_of_a_cycle_that_brought_nothing(program, best, last, patience):
-    assert stopped_after(program, best, patience=patience) == last
+def test_a_cyclic_schedule_asks_for_patience_where_a_cycle_ends(program, best, last):
+    assert stopped_after(program, best, patience=5) == last
+    assert stopped_after(program, best, patience=99) == 60
 
 
 @pytest.mark.parametrize("epochs, last", [(3, 3), (7, 7), (20, 9), (40, 8), (99, 20)])
 def test_a_cycle_ends_in_the_epoch_nearest_to_its_end(program, epochs, last):
-    """Cycles end at 1/15, 3/15 and 7/15 of the training; those of fewer than five epochs are not judged."""
-    assert stopped_after(program, [1], epochs) == last
+    """Cycles end at 1/15, 3/15 and 7/15 of the training."""
+    assert stopped_after(program, [1], epochs, patience=7) == last
 
 
 def test_a_cyclic_training_that_is_resumed_stops_where_it_would_have(program, tmp_path, monkeypatch):
@@ -371,7 +370,7 @@ def test_a_cyclic_training_that_is_resumed_stops_where_it_would_have(program, tm
             raise Killed
 
     kill, path = keras.callbacks.LambdaCallback(on_epoch_end=killed), tmp_path / "fit.npz"
-    settings = {"epochs": 60, "schedule": "coslog4"}
+    settings = {"epochs": 60, "schedule": "coslog4", "patience": 5}
     with pytest.raises(Killed):
         run(program, scripted([1.0] * 9)[0], [kill], Checkpoint(path, "mark"), **settings)
     state, _ = run(program, scripted([1.0] * 60)[0], (), Checkpoint(path, "mark"), **settings)
@@ -380,7 +379,7 @@ def test_a_cyclic_training_that_is_resumed_stops_where_it_would_have(program, tm
 
 def test_a_cycle_waits_for_every_copy(program):
     shared, network = program
-    settings = replace(SETTINGS, epochs=60, schedule="coslog4")
-    scores = [[1.0] * 60, [1.0] * 5 + [0.5] * 55]  # the second copy becomes better in epoch 6
+    settings = replace(SETTINGS, epochs=60, schedule="coslog4", patience=5)
+    scores = [[1.0] * 60, [1.0] * 9 + [0.5] * 51]  # the second copy becomes better in epoch 10
     copies = [Copy(shared.fresh_model(network, s), s, validation=scripted(own)[0]) for s, own in enumerate(scores)]
     assert len(train(shared, copies, DATA, settings).history["epoch"]) == 28

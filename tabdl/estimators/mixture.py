@@ -46,6 +46,7 @@ class Mixture(Estimator):
         for attribute in ("schema_", "encoder_", "encoders_", "target_", "classes_"):
             if hasattr(self, attribute):
                 setattr(part, attribute, getattr(self, attribute))
+        part._forget_held_out()
         part._live = Live()
         return part
 

@@ -54,7 +54,8 @@ class Neighbors(TableNetwork):
         z = layers.blocks.dense(x, self.width)  # (rows, width)
         for _ in range(self.blocks):
             z = layers.blocks.residual_block(z, 2 * self.width, dropout=self.dropout, norm="batch")
-        return layers.neighbors.vote(z, inputs, self.context, self.memory)
+        context, memory = (1 if isinstance(size, str) else size for size in (self.context, self.memory))  # known in `fit`
+        return layers.neighbors.vote(z, inputs, context, memory)
 
     def finish(self, features: Any, head: Head) -> Any:
         """The votes are logits already."""

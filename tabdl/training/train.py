@@ -26,7 +26,6 @@ KEPT = (
     "history",
     "best_epoch",
     "best_score",
-    "cycle_end",
     "stopped",
 )  # in a checkpoint
 Score = Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
