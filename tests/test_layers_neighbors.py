@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from tabdl.layers import links
-from tabdl.layers.neighbors import UNSURE, SoftVote, vote
+from tabdl.layers.neighbors import BLUNT, UNSURE, SoftVote, vote
 from tabdl.spec import Head, Inputs, Spec
 
 RNG = np.random.default_rng(0)
@@ -23,10 +23,10 @@ array = keras.ops.convert_to_numpy
 
 
 def expected_votes(z: np.ndarray, keys: np.ndarray, targets: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Row by row: softmax of minus the Euclidean distance, times weight."""
+    """Row by row: softmax of minus the Euclidean distance, blunted at zero, times weight."""
     votes = []
     for row in z.astype(np.float64):
-        power = weight * np.exp(-np.sqrt(((row - keys) ** 2).sum(axis=1)))
+        power = weight * np.exp(-np.sqrt(((row - keys) ** 2).sum(axis=1) + BLUNT))
         votes.append(power @ targets / power.sum())
     return np.array(votes)
 

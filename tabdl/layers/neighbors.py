@@ -12,6 +12,7 @@ from keras import ops
 from tabdl.spec import Head, Inputs
 
 UNSURE = 1e-3  # share of a probability that no vote can take away
+BLUNT = 1e-2  # squared distance below which rows count as the same: there the rounding of `squared` would speak
 FAR = -1e9  # log weight of an empty place in the memory
 
 
@@ -45,7 +46,7 @@ class SoftVote(keras.layers.Layer):
         columns = ops.concatenate([-2.0 * keys, ops.sum(keys * keys, axis=1, keepdims=True)], axis=1)
         rows = ops.concatenate([z, ops.ones_like(z[:, :1])], axis=1)
         squared = ops.matmul(rows, ops.transpose(columns)) + ops.sum(z * z, axis=1, keepdims=True)  # (rows, keys)
-        near = log_weight - ops.sqrt(ops.maximum(squared, 1e-6))
+        near = log_weight - ops.sqrt(ops.maximum(squared, 0.0) + BLUNT)
         share = ops.exp(near - ops.stop_gradient(ops.max(near, axis=1, keepdims=True)))
         total = ops.matmul(share, ops.concatenate([votes, ops.ones_like(votes[:, :1])], axis=1))
         return total[:, :-1] / total[:, -1:]
