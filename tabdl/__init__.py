@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Schema": "tabdl.schema",
+    "Parquet": "tabdl.parquet",
     "TableNetwork": "tabdl.network",
     "Classifier": "tabdl.estimators.supervised",
     "Regressor": "tabdl.estimators.supervised",

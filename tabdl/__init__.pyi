@@ -33,6 +33,7 @@ from tabdl.models.tabular import TabularClassifier as TabularClassifier
 from tabdl.models.tabular import TabularRegressor as TabularRegressor
 from tabdl.network import TableNetwork as TableNetwork
 from tabdl.params import param as param
+from tabdl.parquet import Parquet as Parquet
 from tabdl.schema import Schema as Schema
 
 __version__: str

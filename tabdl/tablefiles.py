@@ -17,7 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from tabdl.errors import MissingDependency, SchemaError, TabdlError
+from tabdl.errors import SchemaError
+from tabdl.parquet import readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +44,7 @@ def read_table(path: str | Path, text: Iterable[str] | None = None) -> pd.DataFr
     """
     _check(path)
     if is_parquet(path):
-        with _parquet():
+        with readable(path):
             return _pandas().read_parquet(path)
     with _translated(path):
         separator = _separator(path)
@@ -56,7 +57,7 @@ def read_chunks(path: str | Path, text: Iterable[str], rows: int = 50_000) -> It
     """Pairs (values, cells): the values of up to `rows` rows, and the same rows as they are written in the file."""
     _check(path)
     if is_parquet(path):
-        with _parquet():
+        with readable(path):
             yield from ((batch, batch) for batch in _batches(path, rows))
         return
     with _translated(path):
@@ -84,7 +85,7 @@ def write_table(chunks: Iterable[pd.DataFrame], path: str | Path | TextIO) -> in
             with _opened(partial, "w", path.name) as stream:
                 return _write_csv(chunks, stream)
         frame = _pandas().concat(list(chunks), ignore_index=True)
-        with _parquet():
+        with readable(path):
             frame.to_parquet(partial, index=False)
         return len(frame)
 
@@ -192,18 +193,6 @@ def _batches(path: str | Path, rows: int) -> Iterator[pd.DataFrame]:
     with parquet.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=rows):
             yield batch.to_pandas()
-
-
-@contextmanager
-def _parquet() -> Iterator[None]:
-    try:
-        yield
-    except ImportError:
-        raise MissingDependency('Parquet files need pyarrow: pip install "tabdl[parquet]"') from None
-    except ValueError as error:  # pyarrow's ArrowInvalid is one
-        if isinstance(error, TabdlError):
-            raise
-        raise SchemaError(f"not a readable Parquet file: {_one_line(error)}") from None
 
 
 def _one_line(error: object) -> str:

@@ -12,13 +12,15 @@ from numpy.random import RandomState
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.estimators import streaming
 from tabdl.estimators.calibration import effective_rows
 from tabdl.estimators.prediction import Live, Predictor, start_backend
-from tabdl.estimators.rows import Fold, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows
+from tabdl.estimators.rows import Fold, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows, take_column
 from tabdl.frames import read_frame
 from tabdl.inference import check_finite
 from tabdl.network import network_class
 from tabdl.params import param
+from tabdl.parquet import Parquet
 from tabdl.schema import Schema
 from tabdl.targets import Target
 from tabdl.training.optimizers import OPTIMIZERS
@@ -30,7 +32,8 @@ class Estimator(Predictor):
 
     epochs: int | str = param(
         "auto",
-        "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`",
+        "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`; as many "
+        "but at least one pass over a `tabdl.Parquet` file",
         low=1,
         options=("auto",),
     )
@@ -96,11 +99,12 @@ class Estimator(Predictor):
 
         Parameters
         ----------
-        X : table (rows, columns): DataFrame of pandas, polars or pyarrow, array, list of lists or of dicts
-            Numbers, text, dates, booleans, gaps as they are.
-        y : array (rows,) or (rows, outputs)
+        X : table (rows, columns): DataFrame of pandas, polars or pyarrow, array, list of lists or of dicts; or tabdl.Parquet
+            Numbers, text, dates, booleans, gaps as they are. A `tabdl.Parquet` file need not fit into memory: see there how it
+            is read, and what `epochs`, `patience` and `history_` mean then.
+        y : array (rows,) or (rows, outputs), or the name of a column of X
             What to predict.
-        sample_weight : array (rows,), optional
+        sample_weight : array (rows,) or the name of a column of X, optional
             Weight of each row in loss, encoding and scaling; an integer counts like repeated rows.
         X_val, y_val, sample_weight_val : like X, y, sample_weight, optional
             Rows for early stopping, instead of a share of X.
@@ -132,8 +136,9 @@ class Estimator(Predictor):
                 "only a fit with the same seed can go on"
             )
         seed = draw_seed(self.random_state)
-        rows = self._read_rows(X, y, sample_weight)
+        rows = self._read_rows(X, y, sample_weight, seed)
         held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)
+        self._check_stream(rows)
         if rows.frame.rows < 2:
             raise SchemaError(
                 f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required."
@@ -145,8 +150,8 @@ class Estimator(Predictor):
         if self.bagging > 1 and (held is not None or warm):
             raise ParameterError(f"bagging={self.bagging} holds out folds of X itself; leave out X_val, y_val and warm_start")
         if held is None and self.validation_fraction > 0 and self.bagging == 1:
-            index, rest = hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y))
-            rows, held = rows.take(index), rows.take(rest) if len(rest) else None
+            most = None if rows.stream is None else streaming.HELD
+            rows, held = rows.split(*hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y), most))
         if not warm:
             self._learn_columns(rows, schema)
         self.target_ = target
@@ -187,11 +192,32 @@ class Estimator(Predictor):
         seed = derive(draw_seed(self.random_state), f"partial {self.partial_steps_}")
         self._train(rows, None, seed, partial=True)
 
-    def _read_rows(self, X: Any, y: Any, sample_weight: Any) -> Rows:
+    def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None) -> Rows:
+        """seed: of the sample of a Parquet file that is too long to be read as a whole; None where no such file is expected."""
         if y is None:
             raise TargetError(f"{type(self).__name__} requires y to be passed, but the target y is None")
-        frame = read_frame(X)
-        return make_rows(frame, self._check_y(y), sample_weight, category_order(y))
+        if isinstance(X, Parquet):
+            streaming.check_names(X, y, sample_weight)
+            if X.rows > streaming.SAMPLE:
+                classes = hasattr(self, "predict_proba")
+                return streaming.sample(X, y, sample_weight, self._check_y, classes, streaming.check_seed(X, seed))
+            X = X.read()
+        frame, order = read_frame(X), category_order(y)
+        if isinstance(y, str):
+            frame, y, order = take_column(frame, y, "y")
+        if isinstance(sample_weight, str):
+            frame, sample_weight, _ = take_column(frame, sample_weight, "sample_weight")
+        return make_rows(frame, self._check_y(y), sample_weight, order)
+
+    def _check_stream(self, rows: Rows) -> None:
+        """What a fit needs all rows in memory for."""
+        for name, off in (("bagging", 1), ("checkpoint", None)):
+            value = getattr(self, name)
+            if rows.stream is not None and value != off:
+                raise ParameterError(
+                    f"{name}={value!r} expects rows in memory, received a Parquet file of more than {streaming.SAMPLE:,} rows; "
+                    f"leave {name} out, or read the file and fit the table"
+                )
 
     def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None) -> None:
         if not isinstance(schema, Schema):
@@ -202,7 +228,7 @@ class Estimator(Predictor):
         self.schema_ = schema
         frame = schema.read(rows.frame, owner=type(self).__name__)
         self.encoder_ = TableEncoder(schema).fit(frame, rows.weight)
-        self.sizes_ = self._sizes(rows.frame.rows)
+        self.sizes_ = self._sizes(rows.total)
         self.n_features_in_ = len(rows.frame.columns)
         if rows.frame.named:
             self.feature_names_in_ = np.array(list(rows.frame.columns), dtype=object)
@@ -237,10 +263,12 @@ class Estimator(Predictor):
 
         weight = self._row_weights(rows)
         target = {"target": self.target_.encode(rows.y)}
-        target["weight"] = np.ones(len(rows.y)) if weight is None else weight / weight.mean()
+        scale = 1.0 if weight is None else float(weight.mean())
+        target["weight"] = np.ones(len(rows.y)) if weight is None else weight / scale
         count = self.copies * len(folds)
         seeds = [seed] if count == 1 else [derive(seed, f"copy {i}") for i in range(count)]
-        sources = [Source(fold.arrays, fold.rows, self._validation(fold)) for fold in folds]
+        blocks = streaming.make_blocks(self, rows, folds[0].encoder, scale)
+        sources = [Source(fold.arrays, fold.rows, self._validation(fold), blocks) for fold in folds]
         fitted = fit_network(self, sources, target, seeds, start=getattr(self, "weights_", None), partial=partial)
         self.weights_, self.history_ = fitted.weights, fitted.history
         self.best_epoch_ = round(float(np.mean(fitted.best_epochs)))

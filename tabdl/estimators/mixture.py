@@ -61,7 +61,7 @@ class Mixture(Estimator):
             part.sizes_, part.weights_ = self.parts_[name].sizes_, self.parts_[name].weights_
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
-        parts = self._make_parts(rows.frame.rows)
+        parts = self._make_parts(rows.total)
         if hasattr(self, "weights_"):
             self._go_on(parts)
         found = [part._fit_folds(rows, folds, derive(seed, name), partial) for name, part in parts.items()]

@@ -13,6 +13,7 @@ from tabdl.encoding.table import TableEncoder
 from tabdl.errors import MissingDependency
 from tabdl.estimators.html import estimator_html
 from tabdl.params import Parameters
+from tabdl.parquet import Parquet
 from tabdl.targets import Target
 
 
@@ -58,6 +59,8 @@ class Predictor(Parameters, BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """Table -> decoded outputs: probabilities, or numbers in the units of y, float64."""
         self._check_fitted()
+        if isinstance(X, Parquet):
+            return np.concatenate([self._outputs(batch) for _, batch in X.batches([c.name for c in self.encoder_.columns])])
         frame = self.encoder_.schema.read(X, type(self).__name__)
         codes = self.encoder_.codes(frame)
         return self._predict_arrays([encoder.expand(codes, frame) for encoder in self.encoders_])

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tabdl.encoding.table import TableEncoder
-from tabdl.errors import ParameterError, TargetError
-from tabdl.frames import Frame
+from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.frames import Frame, canonical
+
+if TYPE_CHECKING:
+    from tabdl.estimators.streaming import Stream
 
 FEWEST = 5  # validation rows below which a score says nothing
 
@@ -19,7 +23,8 @@ FEWEST = 5  # validation rows below which a score says nothing
 class Rows:
     """Rows with their targets; `weight` is None when all rows count the same, `order` lists ordered classes.
 
-    counted: which of the rows that the user gave these are, bool; None for all, and for a part of them.
+    counted: which of the rows that the user gave these are, bool; None for all, and for a part of them. stream: where further
+    rows come from, if these are a sample of a file.
     """
 
     frame: Frame
@@ -27,6 +32,24 @@ class Rows:
     weight: np.ndarray | None
     order: list | None = None
     counted: np.ndarray | None = None
+    stream: Stream | None = None
+
+    @property
+    def total(self) -> int:
+        """Rows to learn from, those that stream included."""
+        return self.frame.rows if self.stream is None else self.stream.rows
+
+    @property
+    def classes(self) -> np.ndarray:
+        """All distinct targets, ascending."""
+        return np.unique(self.y) if self.stream is None else self.stream.classes
+
+    def split(self, index: np.ndarray, rest: np.ndarray) -> tuple[Rows, Rows | None]:
+        """(rows to learn from, held-out ones, None without any)."""
+        rows = self.take(index)
+        if self.stream is not None:
+            rows.stream = self.stream.hold_out(rest)
+        return rows, self.take(rest) if len(rest) else None
 
     def take(self, index: np.ndarray) -> Rows:
         return Rows(self.frame.take(index), self.y[index], None if self.weight is None else self.weight[index], self.order)
@@ -64,18 +87,35 @@ def make_rows(frame: Frame, y: np.ndarray, sample_weight: Any, order: list | Non
         )
     if sample_weight is None:
         return Rows(frame, y, None, order)
-    weight = np.asarray(sample_weight, dtype=np.float64)
-    if weight.ndim == 0:
-        weight = np.full(frame.rows, weight)
-    if weight.shape != (frame.rows,):
-        raise ParameterError(f"sample_weight.shape == {weight.shape}, expected {(frame.rows,)}!; give one weight a row")
-    if not np.all(np.isfinite(weight)) or np.any(weight < 0):
-        raise ParameterError("sample_weight should be finite and not negative, received NaN, infinity or a number below 0")
+    weight = check_weight(sample_weight, frame.rows)
     counted = np.flatnonzero(weight > 0)
     if len(counted) == 0:
         raise ParameterError("sample_weight should be positive for some rows, received zeros only")
     rows = Rows(frame, y, None if np.ptp(weight[counted]) == 0 else weight, order)
     return rows if len(counted) == frame.rows else replace(rows.take(counted), counted=weight > 0)
+
+
+def check_weight(sample_weight: Any, rows: int) -> np.ndarray:
+    """float64 (rows,), finite and not negative; one number stands for all rows."""
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.ndim == 0:
+        weight = np.full(rows, weight)
+    if weight.shape != (rows,):
+        raise ParameterError(f"sample_weight.shape == {weight.shape}, expected {(rows,)}!; give one weight a row")
+    if not np.all(np.isfinite(weight)) or np.any(weight < 0):
+        raise ParameterError("sample_weight should be finite and not negative, received NaN, infinity or a number below 0")
+    return weight
+
+
+def take_column(frame: Frame, name: str, role: str) -> tuple[Frame, np.ndarray, list | None]:
+    """(the other columns, the cells of the column `name`, its values in their order if it has one)."""
+    if name not in frame.columns:
+        near = get_close_matches(name, frame.columns, n=3, cutoff=0.5) or list(frame.columns)[:5]
+        raise SchemaError(
+            f"{role}={name!r} expects a column of X, which has none of that name; name one such as {', '.join(map(repr, near))}"
+        )
+    others = {other: cells for other, cells in frame.columns.items() if other != name}
+    return replace(frame, columns=others), canonical(frame.columns[name], name), frame.orders.get(name)
 
 
 def draw_seed(random_state: Any) -> int:
@@ -96,10 +136,13 @@ def derive(seed: int, purpose: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{purpose}".encode()).digest()[:4], "little") >> 1
 
 
-def hold_out(y: np.ndarray, fraction: float, seed: int, stratify: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Row numbers for training and validation, both ascending; classes keep their share, rare ones stay in training."""
+def hold_out(y: np.ndarray, fraction: float, seed: int, stratify: bool, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers for training and validation, both ascending; classes keep their share, rare ones stay in training.
+
+    most: validation rows, whatever the fraction says.
+    """
     rows = len(y)
-    count = round(fraction * rows)
+    count = min(round(fraction * rows), rows if most is None else most)
     everything = np.arange(rows)
     if count < FEWEST or rows - count < FEWEST:
         return everything, everything[:0]

@@ -74,7 +74,7 @@ class Classifier(ClassifierMixin, Estimator):
                 )
             self.classes_ = np.arange(rows.y.shape[1])
             return Labels(rows.y.shape[1], self.loss, float(self.label_smoothing))
-        order, classes = rows.order, np.unique(rows.y)
+        order, classes = rows.order, rows.classes
         if self.loss == "ordinal" and order is not None:
             classes = np.array([c for c in order if c in set(classes.tolist())], dtype=classes.dtype)
         if len(classes) < 2:
@@ -94,6 +94,8 @@ class Classifier(ClassifierMixin, Estimator):
         codes = self.target_.encode(rows.y)[:, 0].astype(int)
         if not isinstance(self.class_weight, dict):
             share = np.bincount(codes, own, len(self.classes_))
+            if rows.stream is not None:
+                share = np.array([rows.stream.counted[c] for c in self.classes_.tolist()])
             factors = share.sum() / (np.count_nonzero(share) * np.maximum(share, 1e-300))
         else:
             unknown = [c for c in self.class_weight if c not in self.classes_]

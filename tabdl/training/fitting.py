@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,11 +12,12 @@ import numpy as np
 from tabdl import backends
 from tabdl.errors import ParameterError
 from tabdl.network import set_weights, weight_paths
+from tabdl.training.blocks import Blocks, ahead
 from tabdl.training.checkpoint import Checkpoint, fingerprint
 from tabdl.training.initial import adapt, widen
 from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
 from tabdl.training.program import Program, get_program
-from tabdl.training.train import Copy, Settings, Validation, train
+from tabdl.training.train import Copy, Settings, Training, Validation, train
 
 Arrays = dict[str, np.ndarray]
 MEMORABLE = 50_000  # rows from which a network that compares rows picks what it keeps
@@ -34,11 +36,12 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Source:
-    """What some copies of the network learn from: a table of inputs, some of its rows, and a validation."""
+    """What some copies of the network learn from: a table of inputs, some of its rows, a validation, and rows that stream."""
 
     arrays: Arrays
     rows: np.ndarray | None
     validation: Validation | None
+    blocks: Blocks | None = None  # all training rows, if those in `arrays` are a sample
 
 
 def _check_start(model: Any, start: Arrays, copies: int) -> None:
@@ -57,25 +60,40 @@ def _batch_size(asked: int | str, rows: int) -> int:
     return int(asked)
 
 
+def _epochs(estimator: Any, steps: int, blocks: Blocks | None) -> int:
+    """Epochs of `steps` steps, or how many blocks make them."""
+    wanted, fewest = estimator.automatic_training
+    if blocks is None:
+        return automatic_epochs(steps, wanted, fewest) if estimator.epochs == "auto" else int(estimator.epochs)
+    whole = math.ceil(blocks.in_pass)
+    return max(math.ceil(wanted / steps), whole) if estimator.epochs == "auto" else math.ceil(estimator.epochs * blocks.in_pass)
+
+
 def make_settings(
-    estimator: Any, rows: int, seed: int, partial: bool, *, fewest: int | None = None, going_on: bool = False
+    estimator: Any,
+    rows: int,
+    seed: int,
+    partial: bool,
+    *,
+    fewest: int | None = None,
+    going_on: bool = False,
+    blocks: Blocks | None = None,
 ) -> Settings:
-    """Parameters of the estimator with every 'auto' made a number.
+    """Parameters of the estimator with every 'auto' made a number; with `blocks`, each of these is an epoch of the training.
 
     fewest: rows of the copy that has the fewest. going_on: whether the network is that of an earlier, maybe larger, table.
     """
     context = estimator.network_params().get("context", 0)
-    plan = Plan.of(rows, _batch_size(estimator.batch_size, rows), context, fewest, repeat=going_on)
-    aims = estimator.automatic_training
-    epochs = automatic_epochs(plan.steps * plan.chunks, *aims) if estimator.epochs == "auto" else int(estimator.epochs)
+    batch_size = _batch_size(estimator.batch_size, rows if blocks is None else blocks.rows)
+    plan = Plan.of(rows, batch_size, context, fewest, repeat=going_on)
     return Settings(
         plan=plan,
-        epochs=1 if partial else epochs,
+        epochs=1 if partial else _epochs(estimator, plan.steps * plan.chunks, blocks),
         learning_rate=float(estimator.learning_rate) * (estimator.steady if partial else 1.0),
         schedule="constant" if partial else estimator.schedule,
         warmup=0.0 if partial else float(estimator.warmup),
         weight_decay=float(estimator.weight_decay),
-        patience=int(estimator.patience),
+        patience=math.ceil(estimator.patience * (1 if blocks is None else blocks.in_pass)),
         seed=seed,
         time_limit=estimator.time_limit,
         verbose=int(estimator.verbose),
@@ -144,13 +162,36 @@ def fit_network(
     """
     program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
     copies = _copies(estimator, program, network, sources, target, seeds, start)
+    if sources[0].blocks is not None:
+        done = _train_blocks(estimator, program, copies, sources[0].blocks, seeds[0], start is not None)
+    else:
+        done = _train_rows(estimator, program, network, copies, sources, target, start, partial)
+    weights = done.weights()
+    return Fitted(weights, done.history, done.best_epoch, program, program.values(weights, len(copies)))
+
+
+def _train_rows(
+    estimator: Any,
+    program: Program,
+    network: Any,
+    copies: list[Copy],
+    sources: list[Source],
+    target: Arrays,
+    start: Arrays | None,
+    partial: bool,
+) -> Training:
     arrays = {k: np.stack([s.arrays[k] for s in sources]) for k in sources[0].arrays}
     arrays |= {"target": target["target"], "weight": target["weight"].astype(np.float32)}
     rows = [len(arrays["target"]) if s.rows is None else len(s.rows) for s in sources]
-    settings = make_settings(estimator, max(rows), seeds[0], partial, fewest=min(rows), going_on=start is not None)
+    settings = make_settings(estimator, max(rows), copies[0].seed, partial, fewest=min(rows), going_on=start is not None)
     checkpoint = None
     if estimator.checkpoint is not None and not partial:
         checkpoint = Checkpoint(estimator.checkpoint, _mark(network, settings, arrays, copies, start))
-    done = train(program, copies, arrays, settings, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint)
-    weights = done.weights()
-    return Fitted(weights, done.history, done.best_epoch, program, program.values(weights, len(copies)))
+    return train(program, copies, arrays, settings, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint)
+
+
+def _train_blocks(estimator: Any, program: Program, copies: list[Copy], blocks: Blocks, seed: int, going_on: bool) -> Training:
+    settings = make_settings(estimator, blocks.size, seed, False, going_on=going_on, blocks=blocks)
+    tables = ({k: v if k in backends.SHARED else v[None] for k, v in block.items()} for block in blocks.stream(seed))
+    with ahead(tables) as give:
+        return train(program, copies, give, settings, callbacks=list(estimator.callbacks or []))

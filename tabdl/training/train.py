@@ -28,6 +28,7 @@ KEPT = (
     "best_score",
     "stopped",
 )  # in a checkpoint
+Arrays = dict[str, np.ndarray]
 Score = Callable[[Callable[[dict[str, np.ndarray]], np.ndarray]], float]
 
 
@@ -273,7 +274,7 @@ class Training:
 def train(
     program: Program,
     copies: list[Copy],
-    arrays: dict[str, np.ndarray],
+    arrays: Arrays | Callable[[int], Arrays],
     settings: Settings,
     *,
     callbacks: list[Any] | None = None,
@@ -281,7 +282,8 @@ def train(
 ) -> Training:
     """Train all copies from the weights of their models, side by side; `weights()` of the result has the best.
 
-    arrays: inputs (tables, rows, columns) by name, "target" (rows, columns) and "weight" (rows,), weights of mean 1.
+    arrays: inputs (tables, rows, columns) by name, "target" (rows, columns) and "weight" (rows,), weights of mean 1; or a
+    function that gives those of an epoch, of one shape. What is said of epochs then holds for these pieces of a longer table.
     """
     checkpoint = checkpoint or Checkpoint(None, "")
     started = time.monotonic()
@@ -291,12 +293,12 @@ def train(
     if saved is not None:
         state.resume(saved)
     first, plan = state.epoch, settings.plan
-    data = backends.to_device(arrays)
+    data = None if callable(arrays) else backends.to_device(arrays)
     state.call("on_train_begin")
     with Progress(settings.title, settings.verbose, (state.epochs - first) * plan.chunks * plan.steps) as bar:
         while state.epoch < state.epochs and not state.stopped:
             begun = time.monotonic()
-            loss = state.run_epoch(data, bar, deadline)
+            loss = state.run_epoch(backends.to_device(arrays(state.epoch)) if callable(arrays) else data, bar, deadline)
             state.judge(loss, time.monotonic() - begun)
             state.replan(started, first)
             total = (state.epochs - first) * plan.chunks * plan.steps

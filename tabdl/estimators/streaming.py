@@ -1,0 +1,151 @@
+"""Rows that stay in a Parquet file: a sample to learn columns from, then all of them, piece by piece."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tabdl.encoding.table import TableEncoder
+from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.estimators.rows import Rows, check_weight, derive, take_column
+from tabdl.frames import Frame, read_frame
+from tabdl.parquet import Parquet
+
+if TYPE_CHECKING:
+    from tabdl.training.blocks import Blocks
+
+SAMPLE = 100_000  # rows from which columns are learned; a file of no more is read as a whole
+HELD = 20_000  # most rows held out of it
+
+
+@dataclass(frozen=True)
+class Stream:
+    """What rows a file has beyond those in memory.
+
+    numbers: of the rows in memory, as they stand in the file, ascending; held: of those that are never trained on.
+    rows: how many are trained on in a pass. counted: {class: weight of its rows}, empty for numbers.
+    """
+
+    table: Parquet
+    y: str
+    weight: str | None
+    numbers: np.ndarray
+    rows: int
+    dtype: Any
+    counted: dict[Any, float]
+    held: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def classes(self) -> np.ndarray:
+        """All distinct values of y in the file, ascending."""
+        return np.unique(np.array(list(self.counted), dtype=self.dtype))
+
+    def hold_out(self, rest: np.ndarray) -> Stream:
+        """Without some of the rows in memory."""
+        kept = np.delete(self.numbers, rest)
+        return replace(self, numbers=kept, held=self.numbers[rest], rows=self.rows - len(rest))
+
+    def pieces(self, seed: int, columns: list[str]) -> Iterator[tuple[str, Rows]]:
+        """One pass over the training rows: (where they stand, some of them), shuffled; only these columns are read."""
+        names = [*columns, self.y, *([] if self.weight is None else [self.weight])]
+        for first, batch in self.table.shuffled(seed, names):
+            rows, keep = read_targets(batch, self.y, self.weight)
+            own = self.held[slice(*np.searchsorted(self.held, (first, first + len(keep))))]
+            keep[own - first] = False
+            rows.y = rows.y.astype(self.dtype, copy=False)
+            place = f"rows {first:,} to {first + len(keep) - 1:,} of {self.table.path}, counted from there"
+            if keep.any():
+                yield place, replace(rows if keep.all() else rows.take(np.flatnonzero(keep)), stream=self)
+
+
+def read_targets(batch: Any, y: str, weight: str | None) -> tuple[Rows, np.ndarray]:
+    """(rows with target and weight taken out of the columns, which of them have a weight above 0)."""
+    frame, target, order = take_column(read_frame(batch), y, "y")
+    if weight is None:
+        return Rows(frame, target, None, order), np.ones(frame.rows, bool)
+    frame, cells, _ = take_column(frame, weight, "sample_weight")
+    checked = check_weight(cells, frame.rows)
+    return Rows(frame, target, checked, order), checked > 0
+
+
+def check_names(table: Parquet, y: Any, weight: Any) -> None:
+    """y and sample_weight of a Parquet file are names of its columns."""
+    header = Frame(dict.fromkeys(table.columns, np.zeros(0)), 0)
+    for role, name in (("y", y), ("sample_weight", weight)):
+        if isinstance(name, str):
+            take_column(header, name, role)
+        elif role == "y" or name is not None:
+            raise ParameterError(
+                f"{role} expects the name of a column where X is a tabdl.Parquet, received {type(name).__name__}; "
+                f"write it into the file as a column, or read the file into memory"
+            )
+
+
+def check_seed(table: Parquet, seed: int | None) -> int:
+    """Only the X of `fit` may stay in a file."""
+    if seed is None:
+        raise ParameterError(
+            f"expected rows that fit into memory in X_val and partial_fit, received {table.path} with {table.rows:,}, more than "
+            f"{SAMPLE:,}; read a part of it"
+        )
+    return seed
+
+
+def sample(table: Parquet, y: str, weight: str | None, check_y: Callable[[Any], np.ndarray], classes: bool, seed: int) -> Rows:
+    """`SAMPLE` rows drawn at random from a larger file, with the `Stream` of all; y and weight are checked in every row.
+
+    classes: whether y holds classes, all of which are found.
+    """
+    rng = np.random.default_rng(derive(seed, "sample"))
+    chosen = np.sort(rng.choice(table.rows, SAMPLE, replace=False, shuffle=False))
+    kept, counted, count = [], Counter(), 0
+    for first, batch in table.batches():
+        own = chosen[slice(*np.searchsorted(chosen, (first, first + batch.num_rows)))]
+        kept.append(batch.take(own - first))
+        told, counts = read_targets(batch.select([name for name in batch.column_names if name in (y, weight)]), y, weight)
+        target = check_y(told.y)[counts]
+        count += len(target)
+        if classes:
+            values, place = np.unique(target, return_inverse=True)
+            shares = np.bincount(place, None if told.weight is None else told.weight[counts], len(values))
+            counted.update(dict(zip(values.tolist(), shares.tolist(), strict=True)))
+    rows, counts = read_targets(_joined(kept), y, weight)
+    rows.y = check_y(rows.y)
+    if not counts.any():
+        raise ParameterError("sample_weight should be positive for some rows, received zeros only")
+    stream = Stream(table, y, weight, chosen[counts], count, rows.y.dtype, dict(counted))
+    return replace(rows if counts.all() else rows.take(np.flatnonzero(counts)), stream=stream)
+
+
+def _joined(batches: list[Any]) -> Any:
+    """Tables below each other; values of categories, which each row group numbers on its own, are numbered anew."""
+    import pyarrow
+
+    return pyarrow.concat_tables(batches).unify_dictionaries().combine_chunks()
+
+
+def make_blocks(estimator: Any, rows: Rows, encoder: TableEncoder, scale: float) -> Blocks | None:
+    """Encoded blocks of all rows of the file; None for rows in memory. scale: mean weight of the rows in memory."""
+    from tabdl.training import blocks
+
+    stream = rows.stream
+    if stream is None:
+        return None
+    columns = [column.name for column in encoder.columns]
+
+    def pieces(seed: int) -> Iterator[dict[str, np.ndarray]]:
+        for place, part in stream.pieces(seed, columns):
+            try:
+                arrays = encoder.encode(part.frame, owner=type(estimator).__name__)
+                weight = estimator._row_weights(part)
+                target = estimator.target_.encode(part.y)
+            except (SchemaError, TargetError) as error:
+                raise type(error)(f"{error} (in {place})") from error
+            weight = np.ones(len(part.y)) if weight is None else weight / scale
+            yield arrays | {"target": target, "weight": weight.astype(np.float32)}
+
+    return blocks.Blocks(stream.rows, blocks.SIZE, pieces)

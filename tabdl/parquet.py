@@ -1,0 +1,181 @@
+"""Parquet files that need not fit into memory: read a few rows at a time, in the order of the file or shuffled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tabdl.errors import MissingDependency, SchemaError, TabdlError
+
+BATCH = 16_384  # rows at a time, in the order of the file
+PIECE = 4_096  # rows at a time of one of the row groups that shuffled reading has open
+BUFFER = 65_536  # bytes of a column chunk read at a time: else a whole row group would be held, however large
+OPEN_BYTES = 128 * 2**20  # that the open row groups may take, uncompressed
+OPEN_GROUPS = (4, 32)  # fewest and most open ones, whatever they take: of huge ones only a page a column is held
+
+
+@dataclass(frozen=True)
+class Parquet:
+    """A Parquet file, or a folder of them, that `fit` and `predict` read piece by piece: it need not fit into memory.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, or a folder whose files `*.parquet` and `*.pq` have the same columns and stand below each other by name.
+
+    Notes
+    -----
+    Any estimator takes it as X, with the name of a column as y: `fit(tabdl.Parquet("sales.parquet"), y="bought")`. A file of up
+    to 100,000 rows is read as a whole and fitted like a table in memory. Of a larger one
+
+    - one pass draws 100,000 rows at random and finds all classes of y. From these rows come the schema, the encoder, the scale
+      of y, the initial weights, up to 20,000 held-out rows and what a network of neighbours remembers;
+    - training reads the file again and again, in blocks of 65,536 rows, each row once a pass. `epochs` and `patience` count
+      passes, an entry of `history_` is a block, and so is `best_epoch_`. epochs="auto" makes as many steps as for a table in
+      memory, at least one pass;
+    - rows are shuffled in bounded memory: row groups are opened in random order, 4 to 32 at a time, read by turns, and a block is
+      drawn from a pool of 262,144 rows. A file sorted by date or by y therefore trains well as long as it has many row groups:
+      of one group the rows come in their order. Write it with row groups of 10,000 to 100,000 rows.
+
+    What a table in memory allows and this does not: `bagging`, `checkpoint`, `partial_fit`, several columns of y.
+
+    Examples
+    --------
+    >>> import tempfile, tabdl
+    >>> from pathlib import Path
+    >>> X, y = tabdl.datasets.make_conversion(500, random_state=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "customers.parquet"
+    ...     X.assign(bought=y).to_parquet(path, row_group_size=100)
+    ...     table = tabdl.Parquet(path)
+    ...     model = tabdl.MLPClassifier(epochs=1, random_state=0).fit(table, y="bought")
+    ...     table.rows, model.predict_proba(table).shape
+    (500, (500, 2))
+    """
+
+    path: str | Path
+
+    @property
+    def rows(self) -> int:
+        """Rows of the file, or of all files of the folder."""
+        return sum(group.rows for group in self._groups())
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns, without those that pandas keeps as an index."""
+        with readable(self.path), _open(self._files()[0]) as file:
+            return _columns(file)
+
+    def read(self) -> Any:
+        """The whole table, as one of pyarrow."""
+        import pyarrow
+
+        return pyarrow.concat_tables([batch for _, batch in self.batches()]).unify_dictionaries()
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
+        """(number of the first row, pyarrow table of up to 16,384 rows), in the order of the file."""
+        for group in self._groups():
+            yield from group.read(BATCH, columns)
+
+    def shuffled(self, seed: int, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
+        """Like `batches`, but up to 4,096 rows at a time from several row groups by turns, each row once."""
+        rng, groups = np.random.default_rng(seed), self._groups()
+        waiting = [groups[i] for i in rng.permutation(len(groups))]
+        most = int(np.clip(OPEN_BYTES // max(1, *(group.size for group in groups)), *OPEN_GROUPS))
+        reading: list[Any] = []
+        try:
+            while waiting or reading:
+                while waiting and len(reading) < most:
+                    reading.append(waiting.pop().read(PIECE, columns))
+                turn = int(rng.integers(len(reading)))
+                piece = next(reading[turn], None)
+                if piece is None:
+                    reading.pop(turn)
+                else:
+                    yield piece
+        finally:
+            for group in reading:
+                group.close()
+
+    def _files(self) -> list[Path]:
+        path = Path(self.path)
+        if path.is_dir():
+            files = sorted(file for file in path.iterdir() if file.suffix.lower() in (".parquet", ".pq"))
+            if not files:
+                raise FileNotFoundError(f"there is no .parquet file in the folder {path}; name one, or its folder")
+            return files
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+        return [path]
+
+    def _groups(self) -> list[_Group]:
+        groups, first, schema = [], 0, None
+        with readable(self.path):
+            for path in self._files():
+                with _open(path) as file:
+                    footer, columns = file.metadata, file.schema_arrow
+                schema = columns if schema is None else schema
+                if not schema.equals(columns):
+                    raise SchemaError(f"{path} has other columns than the first file of the folder; write all files alike")
+                for number in range(footer.num_row_groups):
+                    group = footer.row_group(number)
+                    groups.append(_Group(path, footer, number, first, group.num_rows, group.total_byte_size))
+                    first += group.num_rows
+        if not first:
+            raise SchemaError(f"expected rows in {self.path}, received a file without any; write some")
+        return groups
+
+
+@dataclass(frozen=True)
+class _Group:
+    """A row group: `first` is the number of its first row in the whole table, `size` its uncompressed bytes."""
+
+    path: Path
+    footer: Any
+    number: int
+    first: int
+    rows: int
+    size: int
+
+    def read(self, rows: int, columns: Sequence[str] | None) -> Iterator[tuple[int, Any]]:
+        """(number of the first row, pyarrow table of up to `rows` rows), in order."""
+        import pyarrow
+
+        first = self.first
+        with readable(self.path), _open(self.path, self.footer) as file:
+            names = [name for name in _columns(file) if columns is None or name in columns]
+            for batch in file.iter_batches(rows, row_groups=[self.number], columns=names, use_threads=False):
+                if batch.num_rows:
+                    yield first, pyarrow.Table.from_batches([batch]).select(names)
+                    first += batch.num_rows
+
+
+def _open(path: Path, footer: Any = None) -> Any:
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path, metadata=footer, buffer_size=BUFFER, pre_buffer=False)
+
+
+def _columns(file: Any) -> list[str]:
+    """Names of the columns that are no index of pandas."""
+    told = file.schema_arrow.pandas_metadata or {}
+    index = {name for name in told.get("index_columns", []) if isinstance(name, str)}
+    return [name for name in file.schema_arrow.names if name not in index]
+
+
+@contextmanager
+def readable(path: Any) -> Iterator[None]:
+    """What goes wrong in reading a Parquet file, in one sentence."""
+    try:
+        yield
+    except ImportError:
+        raise MissingDependency('Parquet files need pyarrow: pip install "tabdl[parquet]"') from None
+    except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        if isinstance(error, TabdlError) or getattr(error, "errno", None) is not None or isinstance(error, FileNotFoundError):
+            raise
+        raise SchemaError(f"{path} is not a readable Parquet file: {' '.join(str(error).split())}; write it again") from None
