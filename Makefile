@@ -1,7 +1,7 @@
 # make demo [DATA=file.csv TARGET=column]   install, fit, score, save, load, predict
 # make test                                 linters, types, tests on TensorFlow, contract on JAX
 # make full                                 everything, also without TensorFlow and with the oldest allowed versions
-# make benchmark [TABLES=folder]            speeds, then every model beside its peers on real tables: hours, goes on where it stopped
+# make benchmark [TABLES=folder]            speeds, memory of fits from files, then every model beside its peers on real tables: hours, goes on where it stopped
 
 PYTHON ?= python3
 VENV := .venv
@@ -89,6 +89,7 @@ build/peers/.installed: pyproject.toml constraints-bench.txt
 benchmark: $(VENV)/.installed-dev build/peers/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/streaming.py --model mlp
 	$(BIN)/python benchmarks/tables.py $(if $(TABLES),--tables "$(TABLES)") $(OPTIONS)
 	$(BIN)/python benchmarks/raw_tables.py $(if $(TABLES),--tables "$(TABLES)")
 

@@ -15,7 +15,7 @@ from tabdl.errors import MissingDependency, SchemaError, TabdlError
 BATCH = 16_384  # rows at a time, in the order of the file
 PIECE = 4_096  # rows at a time of one of the row groups that shuffled reading has open
 BUFFER = 65_536  # bytes of a column chunk read at a time: else a whole row group would be held, however large
-OPEN_BYTES = 128 * 2**20  # that the open row groups may take, uncompressed
+OPEN_BYTES = 64 * 2**20  # that the open row groups may take, uncompressed
 OPEN_GROUPS = (4, 32)  # fewest and most open ones, whatever they take: of huge ones only a page a column is held
 
 
@@ -39,7 +39,7 @@ class Parquet:
       passes, an entry of `history_` is a block, and so is `best_epoch_`. epochs="auto" makes as many steps as for a table in
       memory, at least one pass;
     - rows are shuffled in bounded memory: row groups are opened in random order, 4 to 32 at a time, read by turns, and a block is
-      drawn from a pool of 262,144 rows. A file sorted by date or by y therefore trains well as long as it has many row groups:
+      drawn from a pool of 196,608 rows. A file sorted by date or by y therefore trains well as long as it has many row groups:
       of one group the rows come in their order. Write it with row groups of 10,000 to 100,000 rows.
 
     What a table in memory allows and this does not: `bagging`, `checkpoint`, `partial_fit`, several columns of y.
@@ -85,6 +85,8 @@ class Parquet:
     def shuffled(self, seed: int, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
         """Like `batches`, but up to 4,096 rows at a time from several row groups by turns, each row once."""
         rng, groups = np.random.default_rng(seed), self._groups()
+        import pyarrow  # after `_groups`, which tells of a missing one
+
         waiting = [groups[i] for i in rng.permutation(len(groups))]
         most = int(np.clip(OPEN_BYTES // max(1, *(group.size for group in groups)), *OPEN_GROUPS))
         reading: list[Any] = []
@@ -101,6 +103,7 @@ class Parquet:
         finally:
             for group in reading:
                 group.close()
+            pyarrow.default_memory_pool().release_unused()  # 200 MB that it would keep for the next pass
 
     def _files(self) -> list[Path]:
         path = Path(self.path)

@@ -15,6 +15,7 @@ import peers
 import pictures
 import reports
 import splits
+import streaming
 import tables
 
 PEERS = [
@@ -220,3 +221,16 @@ def test_equal_rows_of_electronics_stay_together():
     rows = [set(map(tuple, part.to_numpy())) for part in (X, X_val, X_test)]
     assert sum(map(len, rows)) == len(set.union(*rows))
     assert len(X) + len(X_val) + len(X_test) == 800
+
+
+def test_streaming_files_are_written_in_pieces_and_repeatable(tmp_path, monkeypatch):
+    monkeypatch.setattr(streaming, "GROUP", 300)
+    streaming.write(tmp_path / "t.parquet", 700)
+    table = pd.read_parquet(tmp_path / "t.parquet")
+    assert table.shape == (700, 51)
+    assert table["date"].is_monotonic_increasing
+    assert table.isna().any().sum() > 10
+    whole, truth = streaming.make(300, 700, 300, 0)
+    pd.testing.assert_frame_equal(table[300:600].reset_index(drop=True), whole, check_dtype=False)
+    assert abs(whole["target"].mean() - truth.mean()) < 0.1
+    assert 0.1 < truth.mean() < 0.9

@@ -16,7 +16,7 @@ from tabdl.estimators import streaming
 from tabdl.estimators.calibration import effective_rows
 from tabdl.estimators.prediction import Live, Predictor, start_backend
 from tabdl.estimators.rows import Fold, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows, take_column
-from tabdl.frames import read_frame
+from tabdl.frames import Frame, read_frame
 from tabdl.inference import check_finite
 from tabdl.network import network_class
 from tabdl.params import param
@@ -247,6 +247,8 @@ class Estimator(Predictor):
             folds = self._folds(rows, make_folds(rows.y, self.bagging, seed, self._stratify(rows.y)))
         else:
             folds = [self._fold(self.encoder_, rows, None, held, None)]
+        if rows.stream is not None:
+            rows.frame = Frame({}, rows.frame.rows)  # encoded, and nobody else has the cells: room for those that stream
         self.encoders_ = [fold.encoder for fold in folds]
         with self._on_device():
             found = self._fit_folds(rows, folds, seed, partial)

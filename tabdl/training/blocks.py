@@ -13,7 +13,7 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 SIZE = 65_536  # rows of a block
-POOL = 4  # blocks' worth of rows that a block is drawn from
+POOL = 3  # blocks' worth of rows that a block is drawn from
 
 
 @dataclass(frozen=True)

@@ -255,13 +255,13 @@ class Training:
                     kept[c] = now[c]
 
     def replan(self, started: float, done_before: int) -> None:
-        """Fewer epochs when the time limit would cut the schedule short."""
+        """Fewer epochs when the time limit would cut the schedule short; more again when the first ones, which compile, misled."""
         limit = self.settings.time_limit
         if limit is None:
             return
         spent = time.monotonic() - started
         affordable = self.epoch + int(max(0.0, 0.95 * limit - spent) / (spent / max(1, self.epoch - done_before)))
-        self.epochs = max(self.epoch, min(self.epochs, affordable))
+        self.epochs = max(self.epoch, min(self.settings.epochs, affordable))
 
     def weights(self) -> dict[str, np.ndarray]:
         """The best weights by name, (copies, ...) where there are several."""
