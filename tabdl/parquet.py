@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ import numpy as np
 from tabdl.errors import MissingDependency, SchemaError, TabdlError
 
 BATCH = 16_384  # rows at a time, in the order of the file
-PIECE = 4_096  # rows at a time of one of the row groups that shuffled reading has open
+PIECE = 16_384  # rows at a time of one of the row groups that shuffled reading has open
+TURN = 4_096  # rows that a turn of a row group should give: a larger group has several turns in a pass ...
+TURNS = 8  # ... but not more, for each reads the group anew: a second for a million rows of 50 columns
 BUFFER = 65_536  # bytes of a column chunk read at a time: else a whole row group would be held, however large
 OPEN_BYTES = 64 * 2**20  # that the open row groups may take, uncompressed
 OPEN_GROUPS = (4, 32)  # fewest and most open ones, whatever they take: of huge ones only a page a column is held
@@ -38,9 +40,10 @@ class Parquet:
     - training reads the file again and again, in blocks of 65,536 rows, each row once a pass. `epochs` and `patience` count
       passes, an entry of `history_` is a block, and so is `best_epoch_`. epochs="auto" makes as many steps as for a table in
       memory, at least one pass;
-    - rows are shuffled in bounded memory: row groups are opened in random order, 4 to 32 at a time, read by turns, and a block is
-      drawn from a pool of 196,608 rows. A file sorted by date or by y therefore trains well as long as it has many row groups:
-      of one group the rows come in their order. Write it with row groups of 10,000 to 100,000 rows.
+    - rows are shuffled in bounded memory: 4 to 32 row groups are open at a time, in random order, a group of more than 4,096 rows
+      has up to 8 turns a pass, each with other rows drawn at random from all of it, and a block is drawn from a pool of 196,608
+      rows. So a file sorted by date or by y trains about as well as a shuffled one, if it has many row groups: write it with
+      groups of 10,000 to 100,000 rows.
 
     What a table in memory allows and this does not: `bagging`, `checkpoint`, `partial_fit`, several columns of y.
 
@@ -82,27 +85,29 @@ class Parquet:
         for group in self._groups():
             yield from group.read(BATCH, columns)
 
-    def shuffled(self, seed: int, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
-        """Like `batches`, but up to 4,096 rows at a time from several row groups by turns, each row once."""
+    def shuffled(self, seed: int, columns: Sequence[str] | None = None) -> Iterator[tuple[np.ndarray, Any]]:
+        """(numbers of some rows, pyarrow table of these), each row once, from several row groups by turns."""
         rng, groups = np.random.default_rng(seed), self._groups()
         import pyarrow  # after `_groups`, which tells of a missing one
 
-        waiting = [groups[i] for i in rng.permutation(len(groups))]
+        turns = [(group, turn) for group in groups for turn in range(group.turns)]
+        waiting = [turns[i] for i in rng.permutation(len(turns))]
         most = int(np.clip(OPEN_BYTES // max(1, *(group.size for group in groups)), *OPEN_GROUPS))
         reading: list[Any] = []
         try:
             while waiting or reading:
                 while waiting and len(reading) < most:
-                    reading.append(waiting.pop().read(PIECE, columns))
-                turn = int(rng.integers(len(reading)))
-                piece = next(reading[turn], None)
+                    group, turn = waiting.pop()
+                    reading.append(group.draw(turn, seed, columns))
+                place = int(rng.integers(len(reading)))
+                piece = next(reading[place], None)
                 if piece is None:
-                    reading.pop(turn)
+                    reading.pop(place)
                 else:
                     yield piece
         finally:
-            for group in reading:
-                group.close()
+            for drawing in reading:
+                drawing.close()
             pyarrow.default_memory_pool().release_unused()  # 200 MB that it would keep for the next pass
 
     def _files(self) -> list[Path]:
@@ -156,6 +161,19 @@ class _Group:
                 if batch.num_rows:
                     yield first, pyarrow.Table.from_batches([batch]).select(names)
                     first += batch.num_rows
+
+    @property
+    def turns(self) -> int:
+        return int(np.clip(self.rows // TURN, 1, TURNS))
+
+    def draw(self, turn: int, seed: int, columns: Sequence[str] | None) -> Iterator[tuple[np.ndarray, Any]]:
+        """(numbers, pyarrow table) of the rows that chance gives to one of the turns, in order."""
+        given = np.random.default_rng((seed, self.first)).integers(self.turns, size=self.rows, dtype=np.int8)
+        with closing(self.read(PIECE, columns)) as pieces:
+            for first, piece in pieces:
+                own = np.flatnonzero(given[first - self.first : first - self.first + piece.num_rows] == turn)
+                if len(own):
+                    yield first + own, piece if len(own) == piece.num_rows else piece.take(own)
 
 
 def _open(path: Path, footer: Any = None) -> Any:

@@ -38,6 +38,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "SIZE", SIZE)
     monkeypatch.setattr(parquet, "BATCH", 48)
     monkeypatch.setattr(parquet, "PIECE", 16)
+    monkeypatch.setattr(parquet, "TURN", 10)
 
 
 def table_of(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
@@ -68,7 +69,7 @@ def numbers_of(pieces: Any) -> list[int]:
     found = []
     for first, piece in pieces:
         at = piece.column("at").to_pylist()
-        assert at == list(range(first, first + len(at)))
+        assert at == (list(range(first, first + len(at))) if np.ndim(first) == 0 else first.tolist())
         found += at
     return found
 
@@ -452,7 +453,9 @@ def test_what_the_sample_did_not_show_is_told_with_its_place(tmp_path, small):
         drawn = streaming.sample(file, "y", None, np.asarray, True, seed)
         if "strange" not in drawn.frame.columns["a"]:
             break
-    with pytest.raises(SchemaError, match=r"received text such as 'strange' in row \d+.*\(in rows 1,[12]\d\d to 1,[23]\d\d of "):
+    with pytest.raises(
+        SchemaError, match=r"text such as 'strange' in row \d+.*\(among rows 1,[12]\d\d to 1,[23]\d\d of "
+    ):
         Classifier(epochs=1, random_state=seed).fit(file, y="y", schema={"a": "number"})
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("tabdl-blocks")]
 
@@ -468,10 +471,10 @@ def test_without_pyarrow_the_remedy_is_named(tmp_path, monkeypatch):
 def test_the_docstring_names_the_numbers_of_the_code():
     text = inspect.getdoc(tabdl.Parquet)
     fewest, most = parquet.OPEN_GROUPS
-    for number in (streaming.SAMPLE, streaming.HELD, blocks.SIZE, blocks.SIZE * blocks.POOL, f"{fewest} to {most}"):
+    texts = (f"{fewest} to {most}", f"up to {parquet.TURNS} turns")
+    for number in (streaming.SAMPLE, streaming.HELD, blocks.SIZE, blocks.SIZE * blocks.POOL, parquet.TURN, *texts):
         assert (number if isinstance(number, str) else f"{number:,}") in text
     assert f"{parquet.BATCH:,}" in tabdl.Parquet.batches.__doc__
-    assert f"{parquet.PIECE:,}" in tabdl.Parquet.shuffled.__doc__
 
 
 def test_it_is_a_value():

@@ -52,12 +52,12 @@ class Stream:
     def pieces(self, seed: int, columns: list[str]) -> Iterator[tuple[str, Rows]]:
         """One pass over the training rows: (where they stand, some of them), shuffled; only these columns are read."""
         names = [*columns, self.y, *([] if self.weight is None else [self.weight])]
-        for first, batch in self.table.shuffled(seed, names):
+        for numbers, batch in self.table.shuffled(seed, names):
             rows, keep = read_targets(batch, self.y, self.weight)
-            own = self.held[slice(*np.searchsorted(self.held, (first, first + len(keep))))]
-            keep[own - first] = False
+            at = np.searchsorted(self.held, numbers)
+            keep &= np.append(self.held, -1)[at] != numbers
             rows.y = rows.y.astype(self.dtype, copy=False)
-            place = f"rows {first:,} to {first + len(keep) - 1:,} of {self.table.path}, counted from there"
+            place = f"among rows {numbers[0]:,} to {numbers[-1]:,} of {self.table.path}"
             if keep.any():
                 yield place, replace(rows if keep.all() else rows.take(np.flatnonzero(keep)), stream=self)
 
@@ -144,7 +144,7 @@ def make_blocks(estimator: Any, rows: Rows, encoder: TableEncoder, scale: float)
                 weight = estimator._row_weights(part)
                 target = estimator.target_.encode(part.y)
             except (SchemaError, TargetError) as error:
-                raise type(error)(f"{error} (in {place})") from error
+                raise type(error)(f"{error} ({place})") from error
             weight = np.ones(len(part.y)) if weight is None else weight / scale
             yield arrays | {"target": target, "weight": weight.astype(np.float32)}
 

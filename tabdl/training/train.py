@@ -255,7 +255,7 @@ class Training:
                     kept[c] = now[c]
 
     def replan(self, started: float, done_before: int) -> None:
-        """Fewer epochs when the time limit would cut the schedule short; more again when the first ones, which compile, misled."""
+        """Fewer epochs where the time limit would cut the schedule short; more again if the first ones, which compile, misled."""
         limit = self.settings.time_limit
         if limit is None:
             return
