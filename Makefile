@@ -89,7 +89,7 @@ build/peers/.installed: pyproject.toml constraints-bench.txt
 benchmark: $(VENV)/.installed-dev build/peers/.installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[bench]"
 	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/streaming.py --model mlp
+	$(BIN)/python benchmarks/streaming.py --models mlp
 	$(BIN)/python benchmarks/tables.py $(if $(TABLES),--tables "$(TABLES)") $(OPTIONS)
 	$(BIN)/python benchmarks/raw_tables.py $(if $(TABLES),--tables "$(TABLES)")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +17,8 @@ PIECE = 16_384  # rows at a time of one of the row groups that shuffled reading 
 TURN = 4_096  # rows that a turn of a row group should give: a larger group has several turns in a pass ...
 TURNS = 8  # ... but not more, for each reads the group anew: a second for a million rows of 50 columns
 BUFFER = 65_536  # bytes of a column chunk read at a time: else a whole row group would be held, however large
-OPEN_BYTES = 64 * 2**20  # that the open row groups may take, uncompressed
-OPEN_GROUPS = (4, 32)  # fewest and most open ones, whatever they take: of huge ones only a page a column is held
+OPEN_BYTES = 32 * 2**20  # that the open row groups may take, uncompressed
+OPEN_GROUPS = (2, 16)  # fewest and most open ones, whatever they take: of huge ones only a page a column is held
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Parquet:
     - training reads the file again and again, in blocks of 65,536 rows, each row once a pass. `epochs` and `patience` count
       passes, an entry of `history_` is a block, and so is `best_epoch_`. epochs="auto" makes as many steps as for a table in
       memory, at least one pass;
-    - rows are shuffled in bounded memory: 4 to 32 row groups are open at a time, in random order, a group of more than 4,096 rows
+    - rows are shuffled in bounded memory: 2 to 16 row groups are open at a time, in random order, a group of more than 4,096 rows
       has up to 8 turns a pass, each with other rows drawn at random from all of it, and a block is drawn from a pool of 196,608
       rows. So a file sorted by date or by y trains about as well as a shuffled one, if it has many row groups: write it with
       groups of 10,000 to 100,000 rows.
@@ -150,7 +150,7 @@ class _Group:
     rows: int
     size: int
 
-    def read(self, rows: int, columns: Sequence[str] | None) -> Iterator[tuple[int, Any]]:
+    def read(self, rows: int, columns: Sequence[str] | None) -> Generator[tuple[int, Any], None, None]:
         """(number of the first row, pyarrow table of up to `rows` rows), in order."""
         import pyarrow
 

@@ -382,6 +382,12 @@ def test_warm_start_and_callbacks_and_time_limit(tmp_path, small):
     assert sum(limited.history_["seconds"]) < 3
 
 
+def test_a_model_of_columns_without_names_predicts_a_file_by_position(tmp_path):
+    table = TABLE[["number", "visits"]]
+    model = Regressor(**FAST).fit(table.to_numpy(), TABLE["spent"])
+    np.testing.assert_allclose(model.predict(written(tmp_path, table)), model.predict(table.to_numpy()), rtol=1e-6)
+
+
 # ---- mistakes --------------------------------------------------------------------------------------------------------
 
 
@@ -453,9 +459,7 @@ def test_what_the_sample_did_not_show_is_told_with_its_place(tmp_path, small):
         drawn = streaming.sample(file, "y", None, np.asarray, True, seed)
         if "strange" not in drawn.frame.columns["a"]:
             break
-    with pytest.raises(
-        SchemaError, match=r"text such as 'strange' in row \d+.*\(among rows 1,[12]\d\d to 1,[23]\d\d of "
-    ):
+    with pytest.raises(SchemaError, match=r"text such as 'strange' in row \d+.*\(among rows 1,[12]\d\d to 1,[23]\d\d of "):
         Classifier(epochs=1, random_state=seed).fit(file, y="y", schema={"a": "number"})
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("tabdl-blocks")]
 

@@ -60,7 +60,8 @@ class Predictor(Parameters, BaseEstimator):
         """Table -> decoded outputs: probabilities, or numbers in the units of y, float64."""
         self._check_fitted()
         if isinstance(X, Parquet):
-            return np.concatenate([self._outputs(batch) for _, batch in X.batches([c.name for c in self.encoder_.columns])])
+            names = [column.name for column in self.encoder_.columns] if self.encoder_.schema.named else None
+            return np.concatenate([self._outputs(batch) for _, batch in X.batches(names)])
         frame = self.encoder_.schema.read(X, type(self).__name__)
         codes = self.encoder_.codes(frame)
         return self._predict_arrays([encoder.expand(codes, frame) for encoder in self.encoders_])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -93,9 +93,9 @@ def _grown(old: np.ndarray | None, rows: int, more: int, like: np.ndarray) -> np
 
 
 @contextmanager
-def ahead(blocks: Iterator[Any]) -> Iterator[Callable[[int], Any]]:
+def ahead(blocks: Generator[Any, None, None]) -> Iterator[Callable[[int], Any]]:
     """Function that gives the next block, which a thread makes meanwhile; the first one is there when this returns."""
-    with closing(blocks), ThreadPoolExecutor(1, "tabdl-blocks") as thread:  # type: ignore[type-var]
+    with closing(blocks), ThreadPoolExecutor(1, "tabdl-blocks") as thread:
         waiting = [thread.submit(next, blocks)]
         waiting[0].result()
 
