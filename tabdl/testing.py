@@ -267,7 +267,7 @@ def check_continued(case: Case) -> None:
     model = case.new(warm_start=True).fit(case.table, case.y)
     first = model.weights_
     model.set_params(learning_rate=1e-6).fit(case.table, case.y)
-    cold = case.new(learning_rate=1e-6, random_state=1).fit(case.table, case.y)
+    cold = case.new(learning_rate=1e-6, random_state=1, warm_start=True).fit(case.table, case.y)
     near, far = (sum(np.abs(m.weights_[k] - first[k]).sum() for k in first) for m in (model, cold))
     _require(near < far / 2, f"warm_start should go on from the last weights, received distances {near} and {far} from them")
 

@@ -17,13 +17,14 @@ from effects import ROWS, X, c, effect, y
 import tabdl
 from tabdl.errors import ParameterError, TargetError
 from tabdl.estimators.mixture import find_shares, mix
+from tabdl.estimators.rows import automatic_folds
 from tabdl.testing import mixed_table
 
 TabularClassifier: Any = tabdl.TabularClassifier
 TabularRegressor: Any = tabdl.TabularRegressor
 TabM: Any = tabdl.TabMClassifier
 Neighbors: Any = tabdl.NeighborsClassifier
-FAST: dict[str, Any] = {"epochs": 2, "random_state": 0}
+FAST: dict[str, Any] = {"epochs": 2, "bagging": 1, "random_state": 0}
 
 
 def regressor(**params: Any) -> Any:
@@ -98,7 +99,7 @@ def test_a_part_that_fails_loses_its_share(monkeypatch):
     monkeypatch.setattr(NeighborsRegressor, "_fit_folds", lambda self, *a: [v + 50 for v in inner(self, *a)])
     rng = np.random.default_rng(0)
     wide = rng.normal(size=(1_000, 2))
-    model = TabularRegressor(members=1, epochs=10, validation_fraction=0.5, random_state=0).fit(wide, wide[:, 0])
+    model = regressor(members=1, epochs=10, validation_fraction=0.5).fit(wide, wide[:, 0])
     assert model.shares_[1] < 0.02
 
 
@@ -121,7 +122,7 @@ def test_parameters_off_their_default_reach_the_parts():
 
 def test_time_limit_is_shared():
     assert {part.time_limit for part in regressor(time_limit=3.0).fit(X, y).parts_.values()} == {1.0}
-    model = TabularRegressor(epochs=100_000, schedule="cosine", patience=10**6, time_limit=1.5, random_state=0).fit(X, y)
+    model = regressor(epochs=100_000, schedule="cosine", patience=10**6, time_limit=1.5).fit(X, y)
     assert sum(sum(part.history_["seconds"]) for part in model.parts_.values()) < 2.5
 
 
@@ -149,13 +150,39 @@ def test_all_kinds_of_classes(loss):
 def test_out_of_fold_predictions_are_mixed_too():
     rng = np.random.default_rng(0)
     wide, noise = rng.normal(size=(150, 10)), rng.normal(size=150)
-    model = TabularRegressor(bagging=3, epochs=8, random_state=0).fit(wide, noise)
+    model = TabularRegressor(bagging=3, members=2, epochs=8, random_state=0).fit(wide, noise)
     assert model.out_of_fold_.shape == (150,)
     assert abs(np.corrcoef(model.out_of_fold_, noise)[0, 1]) < 0.35
     assert len(model.models_) == 9
     weight = np.where(np.arange(150) % 5 == 0, 0.0, 1.0)
-    gaps = TabularRegressor(bagging=3, **FAST).fit(wide, noise, weight).out_of_fold_
+    gaps = regressor(bagging=3).fit(wide, noise, weight).out_of_fold_
     np.testing.assert_array_equal(np.isnan(gaps), weight == 0)
+
+
+@effect("Tabular.bagging")
+def test_small_tables_are_bagged():
+    model = TabularClassifier(epochs=1, random_state=0).fit(X, c)
+    assert [len(model.encoders_), list(model.parts_)] == [5, ["tabm0", "neighbors"]]
+    assert model.out_of_fold_.shape == (ROWS, 2)
+    assert [automatic_folds(rows) for rows in (19, 20, 10_000, 10_001)] == [1, 5, 5, 1]
+
+
+@pytest.mark.parametrize("alone", [{"validation_fraction": 0}, {"warm_start": True}, {"X_val": X, "y_val": y}])
+def test_no_folds_where_none_can_be_held_out(alone):
+    held = {k: v for k, v in alone.items() if k.endswith("_val")}
+    params = {k: v for k, v in alone.items() if k not in held}
+    model = regressor(epochs=1, bagging="auto", neighbors=False, **params).fit(X, y, **held)
+    assert [len(model.encoders_), list(model.parts_)] == [1, ["tabm0", "tabm1"]]
+
+
+def test_all_folds_learn_from_new_rows():
+    model = regressor(bagging="auto", neighbors=False).fit(X, y)
+    before, shares = model.weights_, model.shares_
+    model.partial_fit(X[:40], y[:40])
+    path = next(k for k in before if k.endswith("kernel"))
+    assert (np.abs(model.weights_[path] - before[path]).reshape(5, -1).max(axis=1) > 0).all()
+    np.testing.assert_array_equal(model.shares_, shares)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
 
 
 def test_warm_start_goes_on_with_the_parameters_of_now():

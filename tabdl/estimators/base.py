@@ -15,7 +15,18 @@ from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.estimators import streaming
 from tabdl.estimators.calibration import effective_rows
 from tabdl.estimators.prediction import Live, Predictor, start_backend
-from tabdl.estimators.rows import Fold, Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows, take_column
+from tabdl.estimators.rows import (
+    Fold,
+    Rows,
+    automatic_folds,
+    category_order,
+    derive,
+    draw_seed,
+    hold_out,
+    make_folds,
+    make_rows,
+    take_column,
+)
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import check_finite
 from tabdl.network import network_class
@@ -57,13 +68,15 @@ class Estimator(Predictor):
     validation_fraction: float = param(
         0.15, "share of the rows held out when no X_val is given; none when 0, or when that is less than 5 rows", low=0, high=0.5
     )
-    bagging: int = param(
+    bagging: int | str = param(
         1,
         "folds of the rows: models learn from all folds but one, with an encoder of their own, and that one picks their best "
         "epoch; their predictions are averaged, and `out_of_fold_` has each row's by those that have not seen it, NaN where its "
-        "weight is zero; probabilities there are at the temperature of `predict_proba`",
+        "weight is zero; probabilities there are at the temperature of `predict_proba`; 'auto': 5 for 20 to 10,000 rows, "
+        "where rows are dear and time is cheap, and 1 with X_val, validation_fraction=0, `warm_start` or a stream",
         low=1,
         high=64,
+        options=("auto",),
     )
     patience: int = param(
         16, "epochs without a better validation score before training stops; schedules with cycles stop at the end of one", low=1
@@ -147,15 +160,23 @@ class Estimator(Predictor):
             check_finite(name, cells)  # before rows are held out: the message numbers rows as the user does
         warm = self.warm_start and hasattr(self, "weights_")
         target = self.target_ if warm else self._make_target(rows)
-        if self.bagging > 1 and (held is not None or warm):
-            raise ParameterError(f"bagging={self.bagging} holds out folds of X itself; leave out X_val, y_val and warm_start")
-        if held is None and self.validation_fraction > 0 and self.bagging == 1:
+        folds = self._count_folds(rows, alone=held is not None or warm)
+        if held is None and self.validation_fraction > 0 and folds == 1:
             most = None if rows.stream is None else streaming.HELD
             rows, held = rows.split(*hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y), most))
         if not warm:
             self._learn_columns(rows, schema)
         self.target_ = target
-        self._train(rows, held, seed)
+        self._train(rows, self._folds(rows, held, folds, seed), seed)
+
+    def _count_folds(self, rows: Rows, alone: bool) -> int:
+        """`bagging` as a number; alone: whether this fit cannot hold out folds of its rows."""
+        if isinstance(self.bagging, str):
+            alone = alone or self.warm_start or self.validation_fraction == 0 or rows.stream is not None
+            return 1 if alone else automatic_folds(rows.frame.rows)
+        if self.bagging > 1 and alone:
+            raise ParameterError(f"bagging={self.bagging} holds out folds of X itself; leave out X_val, y_val and warm_start")
+        return self.bagging
 
     def _continue(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> Any:
         """One pass over some rows, at the constant peak rate; the first call learns the columns and scales."""
@@ -176,7 +197,7 @@ class Estimator(Predictor):
 
     def _pass(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
         self.check_params()
-        if self.bagging > 1:
+        if not isinstance(self.bagging, str) and self.bagging > 1:
             raise ParameterError(
                 f"bagging={self.bagging} holds out folds of all rows, which partial_fit never has; use bagging=1"
             )
@@ -185,12 +206,12 @@ class Estimator(Predictor):
             everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None, list(classes))
             target = self._make_target(everything)
             self._learn_columns(rows, None)
-            self.target_ = target
+            self.target_, self.encoders_ = target, [self.encoder_]
         else:
             self._check_columns(rows)
         self.partial_steps_ = getattr(self, "partial_steps_", 0) + 1
         seed = derive(draw_seed(self.random_state), f"partial {self.partial_steps_}")
-        self._train(rows, None, seed, partial=True)
+        self._train(rows, [self._fold(encoder, rows, None, None, None) for encoder in self.encoders_], seed, partial=True)
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None) -> Rows:
         """seed: of the sample of a Parquet file that is too long to be read as a whole; None where no such file is expected."""
@@ -213,7 +234,7 @@ class Estimator(Predictor):
         """What a fit needs all rows in memory for."""
         for name, off in (("bagging", 1), ("checkpoint", None)):
             value = getattr(self, name)
-            if rows.stream is not None and value != off:
+            if rows.stream is not None and value not in (off, "auto"):
                 raise ParameterError(
                     f"{name}={value!r} expects rows in memory, received a Parquet file of more than {streaming.SAMPLE:,} rows; "
                     f"leave {name} out, or read the file and fit the table"
@@ -241,12 +262,8 @@ class Estimator(Predictor):
     def _check_columns(self, rows: Rows) -> None:
         self.schema_.read(rows.frame, owner=type(self).__name__)
 
-    def _train(self, rows: Rows, held: Rows | None, seed: int, *, partial: bool = False) -> None:
+    def _train(self, rows: Rows, folds: list[Fold], seed: int, *, partial: bool = False) -> None:
         start_backend()
-        if self.bagging > 1:
-            folds = self._folds(rows, make_folds(rows.y, self.bagging, seed, self._stratify(rows.y)))
-        else:
-            folds = [self._fold(self.encoder_, rows, None, held, None)]
         if rows.stream is not None:
             rows.frame = Frame({}, rows.frame.rows)  # encoded, and nobody else has the cells: room for those that stream
         self.encoders_ = [fold.encoder for fold in folds]
@@ -255,7 +272,7 @@ class Estimator(Predictor):
         self._forget_held_out()
         if found:
             self._learn_from_held_out(*self._held_out(folds, found))
-        if len(folds) > 1:
+        if found and len(folds) > 1:
             order = np.argsort(np.concatenate([fold.held_rows for fold in folds if fold.held_rows is not None]))
             self.out_of_fold_ = rows.spread(self._calibrated(np.concatenate(found)[order]))
 
@@ -296,7 +313,10 @@ class Estimator(Predictor):
         held_arrays = {} if held is None else encoder.encode(held.frame, owner=owner)
         return Fold(encoder, encoder.encode(rows.frame, owner=owner), index, held, held_arrays, rest)
 
-    def _folds(self, rows: Rows, pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[Fold]:
+    def _folds(self, rows: Rows, held: Rows | None, count: int, seed: int) -> list[Fold]:
+        if count == 1:
+            return [self._fold(self.encoder_, rows, None, held, None)]
+        pairs = make_folds(rows.y, count, seed, self._stratify(rows.y))
         codes = self.encoder_.codes(self.schema_.read(rows.frame, owner=type(self).__name__))
         folds = []
         for index, rest in pairs:

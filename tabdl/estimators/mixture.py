@@ -25,12 +25,13 @@ class Mixture(Estimator):
 
     parts_: dict[str, Any]
     shares_: np.ndarray
-    networks: Callable[[str], dict[str, Any]]  # kind of task -> unfitted estimators by name
+    networks: Callable[[str, int], dict[str, Any]]  # kind of task, folds -> unfitted estimators by name
 
     def _make_parts(self, rows: int) -> dict[str, Any]:
         """Unfitted estimators for the encoders and target of this one."""
         given = {k: getattr(self, k) for k, f in self.fields.items() if k not in KEPT_BACK and getattr(self, k) != f.default}
-        parts = self.networks("classifier" if hasattr(self, "predict_proba") else "regressor")
+        kind = "classifier" if hasattr(self, "predict_proba") else "regressor"
+        parts = self.networks(kind, len(self.encoders_))
         for name, part in parts.items():
             part.set_params(**{k: v for k, v in given.items() if k in part.fields})
             if self.time_limit is not None:

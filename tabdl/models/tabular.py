@@ -18,13 +18,22 @@ from tabdl.params import param
 class Tabular(TableNetwork):
     """TabM twice and neighbours."""
 
-    members: int = param(2, "TabM networks, by turns mini and full, each with its own seed", low=1, high=16)
+    members: int | str = param(
+        "auto",
+        "TabM networks, by turns mini and full, each with its own seed; 'auto': 2, and with `bagging` 1 a fold",
+        low=1,
+        high=16,
+        options=("auto",),
+    )
     neighbors: bool = param(True, "whether a network of neighbours takes part, which keeps embedded training rows in the model")
+    defaults = {"bagging": "auto"}
+    one_for_all_members = True
 
-    def networks(self, kind: str) -> dict[str, Any]:
-        """Unfitted estimators by name, for a kind of task."""
+    def networks(self, kind: str, folds: int) -> dict[str, Any]:
+        """Unfitted estimators by name, for a kind of task and a number of folds."""
         variants = ("mini", "full")  # they err a little differently
-        parts = {f"tabm{i}": find("tabm", kind)(variant=variants[i % 2]) for i in range(self.members)}
+        count = (2 if folds == 1 else 1) if isinstance(self.members, str) else self.members
+        parts = {f"tabm{i}": find("tabm", kind)(variant=variants[i % 2]) for i in range(count)}
         return parts | ({"neighbors": find("neighbors", kind)()} if self.neighbors else {})
 
 
