@@ -28,6 +28,7 @@ class Network(Parameters):
     compares_rows: ClassVar[bool] = False  # whether `forward` takes the targets of the rows too, and gives logits
     automatic_training: ClassVar[tuple[int, int]] = (2_000, 12)  # steps that epochs="auto" aims at, and fewest epochs
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
+    folds_apart: ClassVar[bool] = False  # whether folds are learned one after the other: one alone keeps all cores busy
     steady: ClassVar[float] = 1.0  # factor of the learning rate where no schedule tames it, in `partial_fit`
 
     def network_params(self) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class Neighbors(TableNetwork):
     defaults = {"learning_rate": 1e-2, "weight_decay": 1e-2, "batch_size": 512, "schedule": "coslog4", "patience": 5}
     automatic_training = (800, 2)
     compares_rows = True
+    folds_apart = True
 
     @classmethod
     def automatic(cls, rows: int, columns: int) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class TabM(TableNetwork):
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
     defaults = {"learning_rate": 6e-3, "schedule": "coslog4", "patience": 5}
     one_for_all_members = True
+    folds_apart = True
 
     @classmethod
     def automatic(cls, rows: int, columns: int) -> dict[str, Any]:

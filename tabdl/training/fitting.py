@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,15 @@ def make_settings(
     seed: int,
     partial: bool,
     *,
+    fold: tuple[int, int] = (0, 1),
     fewest: int | None = None,
     going_on: bool = False,
     blocks: Blocks | None = None,
 ) -> Settings:
     """Parameters of the estimator with every 'auto' made a number; with `blocks`, each of these is an epoch of the training.
 
-    fewest: rows of the copy that has the fewest. going_on: whether the network is that of an earlier, maybe larger, table.
+    fold: number of this one, and how many are trained one after the other. fewest: rows of the copy that has the fewest.
+    going_on: whether the network is that of an earlier, maybe larger, table.
     """
     context = estimator.network_params().get("context", 0)
     batch_size = _batch_size(estimator.batch_size, rows if blocks is None else blocks.rows)
@@ -95,14 +98,14 @@ def make_settings(
         weight_decay=float(estimator.weight_decay),
         patience=math.ceil(estimator.patience * (1 if blocks is None else blocks.in_pass)),
         seed=seed,
-        time_limit=estimator.time_limit,
+        time_limit=None if estimator.time_limit is None else estimator.time_limit / fold[1],
         verbose=int(estimator.verbose),
         optimizer=estimator.optimizer,
         momentum=float(estimator.momentum),
         second_moment=float(estimator.second_moment),
         clip_norm=estimator.clip_norm,
         fade="none" if partial else estimator.fade,
-        title=type(estimator).__name__,
+        title=type(estimator).__name__ + (f" {fold[0] + 1}/{fold[1]}" if fold[1] > 1 else ""),
     )
 
 
@@ -160,34 +163,63 @@ def fit_network(
 
     target: "target" (rows, columns) and "weight" (rows,). seeds: one a copy, those of the first source first.
     """
+    counts = [len(target["target"]) if s.rows is None else len(s.rows) for s in sources]
+    if len(sources) == 1 or not estimator.folds_apart:
+        return _fit_together(estimator, sources, counts, target, seeds, start=start, partial=partial)
+    copies, folds = len(seeds) // len(sources), []
+    for i, source in enumerate(sources):
+        own = slice(i * copies, (i + 1) * copies) if copies > 1 else i
+        begun = None if start is None else {k: v[own] for k, v in start.items()}
+        given = seeds[i * copies : (i + 1) * copies]
+        fold = (i, len(sources))
+        folds.append(_fit_together(estimator, [source], counts, target, given, start=begun, partial=partial, fold=fold))
+    return _joined(folds, copies)
+
+
+def _joined(folds: list[Fitted], copies: int) -> Fitted:
+    """Fits of `copies` models each as one; the history has means of the folds that still ran, and sums of seconds."""
+    join = np.stack if copies == 1 else np.concatenate
+    weights = {k: join([fold.weights[k] for fold in folds]) for k in folds[0].weights}
+    epochs = range(max(len(fold.history["epoch"]) for fold in folds))
+    history = {
+        key: [
+            (sum if key == "seconds" else np.mean)([f.history[key][e] for f in folds if e < len(f.history[key])]) for e in epochs
+        ]
+        for key in folds[0].history
+    }
+    best = [epoch for fold in folds for epoch in fold.best_epochs]
+    values = [own for fold in folds for own in fold.values]
+    return Fitted(weights, {k: [*map(float, v)] for k, v in history.items()}, best, folds[0].program, values)
+
+
+def _fit_together(
+    estimator: Any,
+    sources: list[Source],
+    counts: list[int],
+    target: Arrays,
+    seeds: list[int],
+    *,
+    start: Arrays | None,
+    partial: bool,
+    fold: tuple[int, int] = (0, 1),
+) -> Fitted:
+    """Fit of all sources in one graph; counts: training rows of these and of other folds, which share their compiled steps."""
     program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
     copies = _copies(estimator, program, network, sources, target, seeds, start)
     if sources[0].blocks is not None:
         done = _train_blocks(estimator, program, copies, sources[0].blocks, seeds[0], start is not None)
     else:
-        done = _train_rows(estimator, program, network, copies, sources, target, start, partial)
+        arrays = {k: np.stack([s.arrays[k] for s in sources]) for k in sources[0].arrays}
+        arrays |= {"target": target["target"], "weight": target["weight"].astype(np.float32)}
+        told = {"fold": fold, "fewest": min(counts), "going_on": start is not None}
+        settings = make_settings(estimator, max(counts), seeds[0], partial, **told)
+        checkpoint = None
+        if estimator.checkpoint is not None and not partial:
+            path = estimator.checkpoint if fold[1] == 1 else Path(f"{estimator.checkpoint}.fold{fold[0]}")
+            checkpoint = Checkpoint(path, _mark(network, settings, arrays, copies, start))
+        done = train(program, copies, arrays, settings, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint)
     weights = done.weights()
     return Fitted(weights, done.history, done.best_epoch, program, program.values(weights, len(copies)))
-
-
-def _train_rows(
-    estimator: Any,
-    program: Program,
-    network: Any,
-    copies: list[Copy],
-    sources: list[Source],
-    target: Arrays,
-    start: Arrays | None,
-    partial: bool,
-) -> Training:
-    arrays = {k: np.stack([s.arrays[k] for s in sources]) for k in sources[0].arrays}
-    arrays |= {"target": target["target"], "weight": target["weight"].astype(np.float32)}
-    rows = [len(arrays["target"]) if s.rows is None else len(s.rows) for s in sources]
-    settings = make_settings(estimator, max(rows), copies[0].seed, partial, fewest=min(rows), going_on=start is not None)
-    checkpoint = None
-    if estimator.checkpoint is not None and not partial:
-        checkpoint = Checkpoint(estimator.checkpoint, _mark(network, settings, arrays, copies, start))
-    return train(program, copies, arrays, settings, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint)
 
 
 def _train_blocks(estimator: Any, program: Program, copies: list[Copy], blocks: Blocks, seed: int, going_on: bool) -> Training:
