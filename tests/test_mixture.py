@@ -17,7 +17,7 @@ from effects import ROWS, X, c, effect, y
 import tabdl
 from tabdl.errors import ParameterError, TargetError
 from tabdl.estimators.mixture import find_shares, mix
-from tabdl.estimators.rows import automatic_folds
+from tabdl.estimators.rows import automatic_folds, make_folds
 from tabdl.testing import mixed_table
 
 TabularClassifier: Any = tabdl.TabularClassifier
@@ -164,7 +164,9 @@ def test_small_tables_are_bagged():
     model = TabularClassifier(epochs=1, random_state=0).fit(X, c)
     assert [len(model.encoders_), list(model.parts_)] == [5, ["tabm0", "neighbors"]]
     assert model.out_of_fold_.shape == (ROWS, 2)
-    assert [automatic_folds(rows) for rows in (19, 20, 10_000, 10_001)] == [1, 5, 5, 1]
+    most = max(len(train) for train, _ in make_folds(c, 5, 0, stratify=True))
+    assert model.parts_["neighbors"].sizes_["memory"] == most, "as many places as a fold has rows"
+    assert [automatic_folds(rows) for rows in (19, 20, 5_000, 5_001, 10_000, 10_001)] == [1, 5, 5, 3, 3, 1]
 
 
 @pytest.mark.parametrize("alone", [{"validation_fraction": 0}, {"warm_start": True}, {"X_val": X, "y_val": y}])

@@ -25,6 +25,7 @@ from tabdl.estimators.rows import (
     hold_out,
     make_folds,
     make_rows,
+    rows_to_learn,
     take_column,
 )
 from tabdl.frames import Frame, read_frame
@@ -72,8 +73,8 @@ class Estimator(Predictor):
         1,
         "folds of the rows: models learn from all folds but one, with an encoder of their own, and that one picks their best "
         "epoch; their predictions are averaged, and `out_of_fold_` has each row's by those that have not seen it, NaN where its "
-        "weight is zero; probabilities there are at the temperature of `predict_proba`; 'auto': 5 for 20 to 10,000 rows, "
-        "where rows are dear and time is cheap, and 1 with X_val, validation_fraction=0, `warm_start` or a stream",
+        "weight is zero; probabilities there are at the temperature of `predict_proba`; 'auto': 5 for 20 to 5,000 rows, "
+        "where rows are dear and time is cheap, 3 to 10,000, and 1 with X_val, validation_fraction=0, `warm_start` or a stream",
         low=1,
         high=64,
         options=("auto",),
@@ -165,7 +166,7 @@ class Estimator(Predictor):
             most = None if rows.stream is None else streaming.HELD
             rows, held = rows.split(*hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y), most))
         if not warm:
-            self._learn_columns(rows, schema)
+            self._learn_columns(rows, schema, folds)
         self.target_ = target
         self._train(rows, self._folds(rows, held, folds, seed), seed)
 
@@ -240,7 +241,7 @@ class Estimator(Predictor):
                     f"leave {name} out, or read the file and fit the table"
                 )
 
-    def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None) -> None:
+    def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, folds: int = 1) -> None:
         if not isinstance(schema, Schema):
             schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
         for name in ("feature_names_in_", "partial_steps_", "weights_"):
@@ -249,7 +250,7 @@ class Estimator(Predictor):
         self.schema_ = schema
         frame = schema.read(rows.frame, owner=type(self).__name__)
         self.encoder_ = TableEncoder(schema).fit(frame, rows.weight)
-        self.sizes_ = self._sizes(rows.total)
+        self.sizes_ = self._sizes(rows_to_learn(rows.total, folds))
         self.n_features_in_ = len(rows.frame.columns)
         if rows.frame.named:
             self.feature_names_in_ = np.array(list(rows.frame.columns), dtype=object)

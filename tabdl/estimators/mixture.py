@@ -11,7 +11,7 @@ import numpy as np
 from tabdl.errors import ParameterError
 from tabdl.estimators.base import Estimator
 from tabdl.estimators.prediction import Live
-from tabdl.estimators.rows import Fold, Rows, derive
+from tabdl.estimators.rows import Fold, Rows, derive, rows_to_learn
 
 PRIOR = 16.0  # nats: what held-out rows must say against equal shares before these change much; from 4 to 64 all is well
 KEPT_BACK = ("random_state", "members", "bagging", "validation_fraction", "warm_start")  # a part has these from the mixture
@@ -62,7 +62,7 @@ class Mixture(Estimator):
             part.sizes_, part.weights_ = self.parts_[name].sizes_, self.parts_[name].weights_
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
-        parts = self._make_parts(rows.total)
+        parts = self._make_parts(rows_to_learn(rows.total, len(folds)))
         if hasattr(self, "weights_"):
             self._go_on(parts)
         found = [part._fit_folds(rows, folds, derive(seed, name), partial) for name, part in parts.items()]

@@ -161,8 +161,12 @@ def hold_out(y: np.ndarray, fraction: float, seed: int, stratify: bool, most: in
 
 
 def automatic_folds(rows: int) -> int:
-    """5 from 20 to 10,000 rows, where rows are dear and time is cheap; 1 for others, whose models hold out a share of them."""
-    return 5 if 20 <= rows <= 10_000 else 1
+    """5 from 20 to 5,000 rows, where rows are dear and time is cheap; 3 to 10,000; 1 for others, which hold out a share.
+
+    8,000 rows, validation, 3 folds against 5: california RMSE .4492, .4499; adult AUC .9193, .9192; churn .8716, .8728; 55% fewer
+    seconds. 2,000 rows: RMSE .5143, .5050; AUC .9094, .9101; .8570, .8600.
+    """
+    return 5 if 20 <= rows <= 5_000 else 3 if 5_000 < rows <= 10_000 else 1
 
 
 def make_folds(y: np.ndarray, folds: int, seed: int, stratify: bool) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -176,6 +180,11 @@ def make_folds(y: np.ndarray, folds: int, seed: int, stratify: bool) -> list[tup
     place[np.lexsort((rng.random(rows), codes))] = np.arange(rows) % folds
     everything = np.arange(rows)
     return [(everything[place != f], everything[place == f]) for f in range(folds)]
+
+
+def rows_to_learn(rows: int, folds: int) -> int:
+    """From how many of its rows a table's largest fold learns."""
+    return rows if folds == 1 else rows - rows // folds
 
 
 def category_order(y: Any) -> list | None:
