@@ -159,7 +159,6 @@ def test_out_of_fold_predictions_are_mixed_too():
     np.testing.assert_array_equal(np.isnan(gaps), weight == 0)
 
 
-@effect("Tabular.bagging")
 def test_small_tables_are_bagged():
     model = TabularClassifier(epochs=1, random_state=0).fit(X, c)
     assert [len(model.encoders_), list(model.parts_)] == [5, ["tabm0", "neighbors"]]
