@@ -58,7 +58,7 @@ class Case:
 
     def __init__(self, estimator_class: type[Estimator], params: dict[str, Any]):
         self.cls: Any = estimator_class
-        self.params = {"epochs": 2, "random_state": 0} | params
+        self.params = {"epochs": 2, "random_state": 0, "bagging": 1} | params
         self.classifier = issubclass(estimator_class, Classifier)
         self.table = mixed_table()
         rng = np.random.default_rng(1)
@@ -98,7 +98,7 @@ class Check:
 
 
 def checks(estimator_class: type[Estimator], **params: Any) -> Iterator[Check]:
-    """The checks that apply to an estimator class, made with `params` (2 epochs and random_state 0 unless given)."""
+    """The checks that apply to an estimator class, made with `params` (2 epochs, random_state 0 and no folds unless given)."""
     case = Case(estimator_class, params)
     for promise in (*PROMISES, *(CLASSIFIER_PROMISES if case.classifier else REGRESSOR_PROMISES)):
         yield Check(promise, case)
