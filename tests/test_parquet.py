@@ -437,12 +437,20 @@ def test_names_and_targets_that_do_not_fit_are_refused(options, error, message, 
         Classifier(**FAST).fit(written(tmp_path), **options)
 
 
+@pytest.mark.parametrize("weight", [None, "weight"])
+def test_a_table_of_targets_alone_is_refused(weight, tmp_path, small):
+    bare = TABLE.assign(weight=1.0)[["bought", *([] if weight is None else [weight])]]
+    for X in (bare, written(tmp_path, bare)):
+        with pytest.raises(SchemaError, match="expected columns to learn from beside y and sample_weight, received none"):
+            Classifier(**FAST).fit(X, y="bought", sample_weight=weight)
+
+
 def test_one_class_is_refused(tmp_path, small):
     with pytest.raises(TargetError, match="received one class: 'yes'"):
         Classifier(**FAST).fit(written(tmp_path, TABLE.assign(bought="yes")), y="bought")
 
 
-@pytest.mark.parametrize("options", [{"bagging": 3}, {"checkpoint": "c.npz"}], ids=str)
+@pytest.mark.parametrize("options", [{"bagging": 3}, {"checkpoint": "c.npz"}, {"checkpoint": "auto"}], ids=str)
 def test_what_needs_all_rows_is_refused(options, tmp_path, small):
     with pytest.raises(ParameterError, match=f"{next(iter(options))}=.* expects rows in memory, .*more than {SAMPLE} rows"):
         Classifier(**FAST | options).fit(written(tmp_path), y="bought")

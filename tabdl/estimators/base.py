@@ -20,6 +20,7 @@ from tabdl.estimators.rows import (
     Rows,
     automatic_folds,
     category_order,
+    check_features,
     derive,
     draw_seed,
     hold_out,
@@ -229,13 +230,14 @@ class Estimator(Predictor):
             frame, y, order = take_column(frame, y, "y")
         if isinstance(sample_weight, str):
             frame, sample_weight, _ = take_column(frame, sample_weight, "sample_weight")
+        check_features(frame)
         return make_rows(frame, self._check_y(y), sample_weight, order)
 
     def _check_stream(self, rows: Rows) -> None:
         """What a fit needs all rows in memory for."""
-        for name, off in (("bagging", 1), ("checkpoint", None)):
+        for name, allowed in (("bagging", (1, "auto")), ("checkpoint", (None,))):
             value = getattr(self, name)
-            if rows.stream is not None and value not in (off, "auto"):
+            if rows.stream is not None and value not in allowed:
                 raise ParameterError(
                     f"{name}={value!r} expects rows in memory, received a Parquet file of more than {streaming.SAMPLE:,} rows; "
                     f"leave {name} out, or read the file and fit the table"

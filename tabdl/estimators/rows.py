@@ -118,6 +118,12 @@ def take_column(frame: Frame, name: str, role: str) -> tuple[Frame, np.ndarray, 
     return replace(frame, columns=others), canonical(frame.columns[name], name), frame.orders.get(name)
 
 
+def check_features(frame: Frame) -> None:
+    """y and sample_weight were columns of X: others should be left."""
+    if not frame.columns:
+        raise SchemaError("expected columns to learn from beside y and sample_weight, received none; add some to X")
+
+
 def draw_seed(random_state: Any) -> int:
     """An integer seed; never touches the global random state."""
     if random_state is None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
-from tabdl.estimators.rows import Rows, check_weight, derive, take_column
+from tabdl.estimators.rows import Rows, check_features, check_weight, derive, take_column
 from tabdl.frames import Frame, read_frame
 from tabdl.parquet import Parquet
 
@@ -77,12 +77,13 @@ def check_names(table: Parquet, y: Any, weight: Any) -> None:
     header = Frame(dict.fromkeys(table.columns, np.zeros(0)), 0)
     for role, name in (("y", y), ("sample_weight", weight)):
         if isinstance(name, str):
-            take_column(header, name, role)
+            header, _, _ = take_column(header, name, role)
         elif role == "y" or name is not None:
             raise ParameterError(
                 f"{role} expects the name of a column where X is a tabdl.Parquet, received {type(name).__name__}; "
                 f"write it into the file as a column, or read the file into memory"
             )
+    check_features(header)
 
 
 def check_seed(table: Parquet, seed: int | None) -> int:
