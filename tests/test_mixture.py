@@ -272,6 +272,17 @@ def test_a_file_says_whether_it_contains_rows(neighbors, bagging, tmp_path):
         assert np.isfinite(loaded.predict_proba(table)).all()
 
 
+def test_a_file_loads_where_the_parts_are_chosen_otherwise(tmp_path, monkeypatch):
+    model = regressor(neighbors=False).fit(X, y)
+    path = tabdl.save(model, tmp_path / "model.tabdl")
+
+    def others(self: Any, kind: str, folds: int) -> dict[str, Any]:
+        return {f"tabm{i}": tabdl.TabMRegressor(width=9, bins=5, dropout=0.5) for i in range(2)}
+
+    monkeypatch.setattr(TabularRegressor, "networks", others)
+    np.testing.assert_array_equal(tabdl.load(path).predict(X), model.predict(X))
+
+
 @pytest.mark.parametrize("rows", [2, 5])
 def test_tiny_tables(rows):
     assert np.isfinite(regressor().fit(X[:rows], y[:rows]).predict(X)).all()

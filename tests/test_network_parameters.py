@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from effects import ROWS, X, c, effect, regressor, y
 
-from tabdl import KerasRegressor, MLPClassifier, TabMClassifier
+from tabdl import KerasRegressor, MLPClassifier, TabMClassifier, TabMRegressor
 from tabdl.errors import ParameterError
 from tabdl.layers import blocks
 from tabdl.layers.members import EnsembleDense, Scale
@@ -238,10 +238,21 @@ def test_members_of_other_networks_are_copies() -> None:
 @effect("TabM.members")
 def test_automatic_members() -> None:
     """8, and 4 above 5 million cells; what `fit` chose is kept, and is what the network has."""
-    assert [TabM.automatic(rows, 50) for rows in (100, 100_000, 100_001)] == [{"members": n} for n in (8, 8, 4)]
+    assert [TabM.automatic(rows, 50)["members"] for rows in (100, 100_000, 100_001)] == [8, 8, 4]
     model = TabMClassifier(width=8, bins=4, epochs=1, random_state=0).fit(X, c)
     assert model.model_.output.shape == (None, 8, 1)
     assert model.members == "auto"
+
+
+def test_automatic_embedding_width_of_numbers() -> None:
+    """8, and 16 from 10,000 rows on."""
+    assert [TabM.automatic(rows, 50)["embedding_width"] for rows in (100, 9_999, 10_000)] == [8, 8, 16]
+    kernels = [w for name, w in TabMClassifier(width=8, bins=4, epochs=1).fit(X, c).weights_.items() if "piecewise" in name]
+    assert {w.shape[-1] for w in kernels if w.ndim == 3} == {8}
+
+
+def test_numbers_are_predicted_without_dropout() -> None:
+    assert (TabMRegressor().dropout, TabMClassifier().dropout) == (0.0, 0.1)
 
 
 @effect("TabM.blocks", "TabM.width", "TabM.bins", "TabM.embedding_width")

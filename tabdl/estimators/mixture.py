@@ -112,7 +112,7 @@ class Mixture(Estimator):
         return [model for part in self.parts_.values() for model in part.models_]
 
     def _fitted_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        parts = {name: part._fitted_state()[0] for name, part in self.parts_.items()}
+        parts = {name: {"network": part.network_params(), **part._fitted_state()[0]} for name, part in self.parts_.items()}
         return {"parts": parts, "shares": self.shares_.tolist(), "sizes": self.sizes_}, self.weights_
 
     def _restore_fitted(self, state: dict[str, Any], weights: dict[str, np.ndarray]) -> None:
@@ -123,6 +123,8 @@ class Mixture(Estimator):
             raise ValueError(f"expected parts {sorted(self.parts_)} with a share each, received {sorted(state['parts'])}")
         for name, part in self.parts_.items():
             own = {k.removeprefix(f"{name}/"): v for k, v in weights.items() if k.startswith(f"{name}/")}
+            part.set_params(**state["parts"][name]["network"])  # a later release may choose others
+            part.check_params()
             part._restore_fitted(state["parts"][name], own)
         first = next(iter(self.parts_.values()))
         self.history_, self.best_epoch_, self.weights_, self._live = first.history_, first.best_epoch_, weights, Live()

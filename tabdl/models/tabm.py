@@ -37,27 +37,29 @@ class TabM(TableNetwork):
     )
     embedding: str = param("piecewise", "embedding of numbers", options=("piecewise", "periodic"))
     bins: int = param(48, "pieces of the piecewise-linear embedding of a number", low=2, high=256)
-    embedding_width: int = param(8, "size of a number's embedding", low=1, high=64)
+    embedding_width: int | str = param(
+        "auto", "size of a number's embedding; 'auto': 8, and 16 from 10,000 rows on", low=1, high=64, options=("auto",)
+    )
     dropout: float = param(0.1, "share of hidden units switched off", low=0, high=0.9, weight=True)
-    defaults = {"learning_rate": 6e-3, "schedule": "coslog4", "patience": 5}
+    defaults = {"learning_rate": 1e-2, "schedule": "coslog4", "patience": 5}
     one_for_all_members = True
     folds_apart = True
 
     @classmethod
     def automatic(cls, rows: int, columns: int) -> dict[str, Any]:
-        """Members bring most where rows are few and time is cheap."""
-        return {"members": 8 if rows * columns <= 5_000_000 else 4}
+        """Members bring most where rows are few and time is cheap; wide embeddings where rows are many."""
+        return {"members": 8 if rows * columns <= 5_000_000 else 4, "embedding_width": 8 if rows < 10_000 else 16}
 
     def forward(self, inputs: Inputs) -> Any:
-        spec, members = inputs.spec, 8 if isinstance(self.members, str) else self.members
+        members, size = (8 if isinstance(value, str) else value for value in (self.members, self.embedding_width))
         if self.embedding == "piecewise":
-            numbers = layers.numbers.piecewise_linear(inputs, self.bins, self.embedding_width)
+            numbers = layers.numbers.piecewise_linear(inputs, self.bins, size)
         else:
-            numbers = layers.numbers.periodic(inputs, self.embedding_width, sigma=SIGMA)
+            numbers = layers.numbers.periodic(inputs, size, sigma=SIGMA)
         vectors = layers.categories.one_hot(inputs)
         x = layers.blocks.join(numbers, inputs.flags, vectors)  # (rows, encoded columns)
-        widths = layers.categories.one_hot_widths(spec.categories)
-        groups = (self.embedding_width,) * spec.numbers + (1,) * spec.flags + widths
+        spec = inputs.spec
+        groups = (size,) * spec.numbers + (1,) * spec.flags + layers.categories.one_hot_widths(spec.categories)
         x = layers.members.Scale(members, groups)(x)  # (rows, members, encoded columns)
         for _ in range(self.blocks):
             if self.variant == "full":
@@ -81,7 +83,7 @@ class TabMClassifier(Classifier, TabM):
 
 
 class TabMRegressor(Regressor, TabM):
-    """TabM for numbers: one or several, counts, or `quantiles=`.
+    """TabM for numbers: one or several, counts, or `quantiles=`. Without dropout: its noise blurs a number.
 
     Examples
     --------
@@ -92,3 +94,5 @@ class TabMRegressor(Regressor, TabM):
     >>> TabMRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
     (3,)
     """
+
+    defaults = {"dropout": 0.0}

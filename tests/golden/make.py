@@ -17,7 +17,12 @@ import tabdl
 from tabdl import models, testing
 
 ROWS = 120
-COPIES = {"EmbeddingRegressor": {"members": 2}, "ResNetRegressor": {"bagging": 2}}  # the others are one model each
+COPIES: dict[str, dict[str, int]] = {  # the others are one model each
+    "EmbeddingRegressor": {"members": 2},
+    "ResNetRegressor": {"bagging": 2},
+    "TabularClassifier": {"bagging": 1},
+    "TabularRegressor": {"bagging": 2, "neighbors": False},
+}
 
 
 def main() -> None:
