@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -73,6 +75,40 @@ def test_time_limit_is_that_of_all_folds():
     model = regressor(epochs=100_000, patience=100_000, time_limit=1.5).fit(TABLE, SIGNAL)
     assert sum(model.history_["seconds"]) < 2
     assert time.monotonic() - begun < 15
+
+
+def test_folds_share_the_time_after_what_compiled(monkeypatch):
+    """A first call of 10 s, others of half a second, in 31 s."""
+    from tabdl import backends
+    from tabdl.training import clock, fitting, program
+    from tabdl.training import train as training
+
+    now, runs, inner, compiling = [0.0], [], fitting.train, backends.compile_training
+
+    def slow(step: Any, folds: tuple[int, ...]) -> Any:
+        compiled, calls = compiling(step, folds), []
+
+        def call(*arguments: Any) -> Any:
+            now[0] += 0.5 if calls else 10.0
+            calls.append(1)
+            return compiled(*arguments)
+
+        return call
+
+    monkeypatch.setattr(program, "_programs", OrderedDict())
+    monkeypatch.setattr(backends, "compile_training", slow)
+    monkeypatch.setattr(fitting, "train", lambda *a, **k: runs.append(inner(*a, **k)) or runs[-1])
+    for module in (clock, training):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for expected in (14, 20):  # 21 s / 3 folds; then 31 s / 3 with a program that is there
+        now[0], before = 0.0, len(runs)
+        regressor(epochs=1_000, patience=1_000, schedule="cosine", time_limit=31.0).fit(TABLE, SIGNAL)
+        epochs = [run.epoch for run in runs[before:]]
+        assert 29.0 <= now[0] <= 31.0
+        assert max(epochs) - min(epochs) <= 2, epochs
+        assert all(abs(own - expected) <= 2 for own in epochs), epochs
+        assert all(run.progress == pytest.approx(1) for run in runs[before:]), "each schedule ends"
+        assert all(run.history["learning_rate"][-1] < 1e-4 for run in runs[before:])
 
 
 def test_an_interrupted_fit_goes_on_within_its_fold(fitted, tmp_path, monkeypatch):

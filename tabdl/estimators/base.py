@@ -83,7 +83,12 @@ class Estimator(Predictor):
     patience: int = param(
         16, "epochs without a better validation score before training stops; schedules with cycles stop at the end of one", low=1
     )
-    time_limit: float | None = param(None, "seconds of training; the schedule is shortened to fit", low=0)
+    time_limit: float | None = param(
+        None,
+        "seconds of training and of what it compiles, up to the end of a call of up to 128 steps; the schedule is shortened to "
+        "fit. Folds that are trained one after the other share what the first one's compilation leaves",
+        low=0,
+    )
     callbacks: tuple | list | None = param(
         None,
         "Keras callbacks, copied for each fit; 'val_loss' is the validation score, its sign turned where larger is better; "

@@ -15,6 +15,7 @@ from tabdl.errors import ParameterError
 from tabdl.network import set_weights, weight_paths
 from tabdl.training.blocks import Blocks, ahead
 from tabdl.training.checkpoint import Checkpoint, fingerprint
+from tabdl.training.clock import Clock
 from tabdl.training.initial import adapt, widen
 from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
 from tabdl.training.program import Program, get_program
@@ -98,7 +99,7 @@ def make_settings(
         weight_decay=float(estimator.weight_decay),
         patience=math.ceil(estimator.patience * (1 if blocks is None else blocks.in_pass)),
         seed=seed,
-        time_limit=None if estimator.time_limit is None else estimator.time_limit / fold[1],
+        time_limit=estimator.time_limit,
         verbose=int(estimator.verbose),
         optimizer=estimator.optimizer,
         momentum=float(estimator.momentum),
@@ -167,12 +168,13 @@ def fit_network(
     if len(sources) == 1 or not estimator.folds_apart:
         return _fit_together(estimator, sources, counts, target, seeds, start=start, partial=partial)
     copies, folds = len(seeds) // len(sources), []
+    clock = Clock(estimator.time_limit, len(sources))
     for i, source in enumerate(sources):
         own = slice(i * copies, (i + 1) * copies) if copies > 1 else i
         begun = None if start is None else {k: v[own] for k, v in start.items()}
         given = seeds[i * copies : (i + 1) * copies]
-        fold = (i, len(sources))
-        folds.append(_fit_together(estimator, [source], counts, target, given, start=begun, partial=partial, fold=fold))
+        told = {"fold": (i, len(sources)), "clock": clock}
+        folds.append(_fit_together(estimator, [source], counts, target, given, start=begun, partial=partial, **told))
     return _joined(folds, copies)
 
 
@@ -202,6 +204,7 @@ def _fit_together(
     start: Arrays | None,
     partial: bool,
     fold: tuple[int, int] = (0, 1),
+    clock: Clock | None = None,
 ) -> Fitted:
     """Fit of all sources in one graph; counts: training rows of these and of other folds, which share their compiled steps."""
     program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
@@ -217,7 +220,8 @@ def _fit_together(
         if estimator.checkpoint is not None and not partial:
             path = estimator.checkpoint if fold[1] == 1 else Path(f"{estimator.checkpoint}.fold{fold[0]}")
             checkpoint = Checkpoint(path, _mark(network, settings, arrays, copies, start))
-        done = train(program, copies, arrays, settings, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint)
+        given = {"callbacks": list(estimator.callbacks or []), "checkpoint": checkpoint, "clock": clock}
+        done = train(program, copies, arrays, settings, **given)
     weights = done.weights()
     return Fitted(weights, done.history, done.best_epoch, program, program.values(weights, len(copies)))
 
