@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import tabdl
+from tabdl.errors import ArtifactError
 from tabdl.models.tabm import TabM
 from tabdl.testing import mixed_table
+from tabdl.training.train import Training
 
 ROWS = 100
 TABLE = mixed_table(ROWS)
@@ -127,8 +129,18 @@ def test_an_interrupted_fit_goes_on_within_its_fold(fitted, tmp_path, monkeypatc
     path = tmp_path / "fit.npz"
     with pytest.raises(Killed):
         regressor(checkpoint=path, callbacks=[Kill()]).fit(TABLE, SIGNAL)
-    assert [file.name for file in tmp_path.iterdir()] == ["fit.npz.fold1"]
+    assert {file.name for file in tmp_path.iterdir()} == {"fit.npz.fold0", "fit.npz.fold1"}
+    epochs, inner = [], Training.run_epoch
+    monkeypatch.setattr(Training, "run_epoch", lambda *a: epochs.append(1) or inner(*a))
+    with pytest.raises(ArtifactError, match="belongs to a fit of other data or parameters"):
+        regressor(checkpoint=path).fit(TABLE, SIGNAL + 1)
+    (tmp_path / "fit.npz.fold0").rename(tmp_path / "kept")
+    with pytest.raises(ArtifactError, match="fold1 belongs to a fit of other data or parameters"):
+        regressor(checkpoint=path).fit(TABLE, SIGNAL + 1)
+    assert not epochs, "refused before any fold is trained"
+    (tmp_path / "kept").rename(tmp_path / "fit.npz.fold0")
     resumed = regressor(checkpoint=path).fit(TABLE, SIGNAL)
+    assert len(epochs) == 2 + 4, "the first fold was finished"
     assert not list(tmp_path.iterdir())
     np.testing.assert_array_equal(resumed.predict(TABLE), fitted.predict(TABLE))
     assert resumed.history_["loss"] == fitted.history_["loss"]

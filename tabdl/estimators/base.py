@@ -95,7 +95,10 @@ class Estimator(Predictor):
         "batch events come every up to 128 steps",
     )
     checkpoint: str | Path | None = param(
-        None, "file that keeps the state of a running fit; the same fit goes on from there; needs an int as random_state"
+        None,
+        "file that keeps the state of a running fit; the same fit goes on from there; needs an int as random_state. Folds that "
+        "are trained one after the other have a file each, with '.fold0', '.fold1' ... behind the name, and so have the parts of "
+        "`Tabular`, with '.tabm0', '.neighbors' ...; all are removed when the fit ends",
     )
     warm_start: bool = param(False, "whether the next fit goes on from the weights of the last one")
     device: str | None = param(None, "'cpu', 'gpu' or 'gpu:1'; None: the backend's own choice")
@@ -283,6 +286,14 @@ class Estimator(Predictor):
         if found and len(folds) > 1:
             order = np.argsort(np.concatenate([fold.held_rows for fold in folds if fold.held_rows is not None]))
             self.out_of_fold_ = rows.spread(self._calibrated(np.concatenate(found)[order]))
+        if not partial:
+            self._remove_checkpoints(len(folds))
+
+    def _remove_checkpoints(self, folds: int) -> None:
+        from tabdl.training.fitting import checkpoint_files
+
+        for path in checkpoint_files(self, folds):
+            path.unlink(missing_ok=True)
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
         """Train the copies of each fold; decoded predictions of each fold's held-out rows by those that have not seen them."""

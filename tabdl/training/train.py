@@ -123,11 +123,11 @@ class Training:
         self.warm_since = self.epoch
         self.best = groups["best"]
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint, last: bool = False) -> None:
         if checkpoint.path is not None:
             flat, slots, fixed = backends.to_host(self.state)
             groups = {"flat": [flat], "slots": slots, "fixed": fixed, "best": self.best}
-            checkpoint.write({k: getattr(self, k) for k in KEPT}, groups)
+            checkpoint.write({k: getattr(self, k) for k in KEPT}, groups, last)
 
     def call(self, moment: str, *arguments: Any) -> None:
         """Tell the user's callbacks; they see, and may change, the first copy's weights and the learning rate."""
@@ -321,6 +321,6 @@ def train(
             state.save(checkpoint)
     state.call("on_train_end")
     clock.finish()
+    state.save(checkpoint, last=True)  # what else belongs to the fit may fail, and need not train this again
     state.finish()
-    checkpoint.remove()
     return state
