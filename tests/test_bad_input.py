@@ -337,8 +337,11 @@ def test_metric_that_does_not_fit_the_task():
         (np.where(np.arange(ROWS) == 3, np.nan, 1), "finite and not negative"),
         (np.where(np.arange(ROWS) == 3, np.inf, 1), "finite and not negative"),
         (np.zeros(ROWS), "positive for some rows, received zeros only"),
+        (["heavy"] * ROWS, "sample_weight expects numbers, received str such as 'heavy'; give one number a row"),
+        ([None] * ROWS, "sample_weight should be finite"),
+        ([{}] * ROWS, "sample_weight expects numbers, received dict such as {}"),
     ],
-    ids=["short", "matrix", "negative", "NaN", "infinite", "zeros"],
+    ids=["short", "matrix", "negative", "NaN", "infinite", "zeros", "text", "none", "dicts"],
 )
 def test_wrong_sample_weight(weight, message):
     with pytest.raises(ParameterError, match=message):

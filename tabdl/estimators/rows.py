@@ -16,6 +16,7 @@ from tabdl.frames import Frame, canonical
 if TYPE_CHECKING:
     from tabdl.estimators.streaming import Stream
 
+ALL_ZERO = "sample_weight should be positive for some rows, received zeros only"
 FEWEST = 5  # validation rows below which a score says nothing
 
 
@@ -90,14 +91,22 @@ def make_rows(frame: Frame, y: np.ndarray, sample_weight: Any, order: list | Non
     weight = check_weight(sample_weight, frame.rows)
     counted = np.flatnonzero(weight > 0)
     if len(counted) == 0:
-        raise ParameterError("sample_weight should be positive for some rows, received zeros only")
+        raise ParameterError(ALL_ZERO)
     rows = Rows(frame, y, None if np.ptp(weight[counted]) == 0 else weight, order)
     return rows if len(counted) == frame.rows else replace(rows.take(counted), counted=weight > 0)
 
 
 def check_weight(sample_weight: Any, rows: int) -> np.ndarray:
     """float64 (rows,), finite and not negative; one number stands for all rows."""
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    given = np.asarray(sample_weight)
+    try:
+        weight = given.astype(np.float64)
+    except (TypeError, ValueError) as cause:
+        odd = next(value for value in given.ravel().tolist() if not isinstance(value, (int, float)))
+        raise ParameterError(
+            f"sample_weight expects numbers, received {type(odd).__name__} such as {odd!r}; give one number a row, or the name "
+            "of a column that holds numbers"
+        ) from cause
     if weight.ndim == 0:
         weight = np.full(rows, weight)
     if weight.shape != (rows,):
