@@ -35,8 +35,8 @@ class Parquet:
     Any estimator takes it as X, with the name of a column as y: `fit(tabdl.Parquet("sales.parquet"), y="bought")`. A file of up
     to 100,000 rows is read as a whole and fitted like a table in memory. Of a larger one
 
-    - one pass draws 100,000 rows at random and finds all classes of y. From these rows come the schema, the encoder, the scale
-      of y, the initial weights, up to 20,000 held-out rows and what a network of neighbours remembers;
+    - one pass draws 100,000 rows at random, none of weight zero, and finds all classes of y. From these rows come the schema,
+      the encoder, the scale of y, the initial weights, up to 20,000 held-out rows and what a network of neighbours remembers;
     - training reads the file again and again, in blocks of 65,536 rows, each row once a pass. `epochs` and `patience` count
       passes, an entry of `history_` is a block, and so is `best_epoch_`. epochs="auto" makes as many steps as for a table in
       memory, at least one pass;
@@ -76,9 +76,7 @@ class Parquet:
 
     def read(self) -> Any:
         """The whole table, as one of pyarrow."""
-        import pyarrow
-
-        return pyarrow.concat_tables([batch for _, batch in self.batches()]).unify_dictionaries()
+        return stacked([batch for _, batch in self.batches()])
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
         """(number of the first row, pyarrow table of up to 16,384 rows), in the order of the file."""
@@ -137,6 +135,13 @@ class Parquet:
         if not first:
             raise SchemaError(f"expected rows in {self.path}, received a file without any; write some")
         return groups
+
+
+def stacked(tables: list[Any]) -> Any:
+    """Tables of pyarrow below each other; values of categories, which each row group numbers on its own, are numbered anew."""
+    import pyarrow
+
+    return pyarrow.concat_tables(tables).unify_dictionaries()
 
 
 @dataclass(frozen=True)

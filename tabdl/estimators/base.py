@@ -159,9 +159,8 @@ class Estimator(Predictor):
                 "only a fit with the same seed can go on"
             )
         seed = draw_seed(self.random_state)
+        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)  # first: it never is a long file
         rows = self._read_rows(X, y, sample_weight, seed)
-        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)
-        self._check_stream(rows)
         if rows.frame.rows < 2:
             raise SchemaError(
                 f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required."
@@ -230,8 +229,9 @@ class Estimator(Predictor):
         if isinstance(X, Parquet):
             streaming.check_names(X, y, sample_weight)
             if X.rows > streaming.SAMPLE:
-                classes = hasattr(self, "predict_proba")
-                return streaming.sample(X, y, sample_weight, self._check_y, classes, streaming.check_seed(X, seed))
+                seed = streaming.check_seed(X, seed)
+                streaming.check_options(self, X)
+                return streaming.sample(X, y, sample_weight, self._check_y, hasattr(self, "predict_proba"), seed)
             X = X.read()
         frame, order = read_frame(X), category_order(y)
         if isinstance(y, str):
@@ -240,16 +240,6 @@ class Estimator(Predictor):
             frame, sample_weight, _ = take_column(frame, sample_weight, "sample_weight")
         check_features(frame)
         return make_rows(frame, self._check_y(y), sample_weight, order)
-
-    def _check_stream(self, rows: Rows) -> None:
-        """What a fit needs all rows in memory for."""
-        for name, allowed in (("bagging", (1, "auto")), ("checkpoint", (None,))):
-            value = getattr(self, name)
-            if rows.stream is not None and value not in allowed:
-                raise ParameterError(
-                    f"{name}={value!r} expects rows in memory, received a Parquet file of more than {streaming.SAMPLE:,} rows; "
-                    f"leave {name} out, or read the file and fit the table"
-                )
 
     def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, folds: int = 1) -> None:
         if not isinstance(schema, Schema):
