@@ -45,8 +45,8 @@ class Estimator(Predictor):
 
     epochs: int | str = param(
         "auto",
-        "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`; as many "
-        "but at least one pass over a `tabdl.Parquet` file",
+        "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`; of a "
+        "`tabdl.Parquet` file that stays on disk as many steps in one pass or more, so fewer epochs than 12 of a long one",
         low=1,
         options=("auto",),
     )
