@@ -79,6 +79,17 @@ def test_failure_leaves_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["t.csv"]
 
 
+def test_what_parquet_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"t\.parquet cannot hold this table: .*'x'.*; give each column one kind of value"):
+        write_table([pd.DataFrame({"a": [1, "x", b"z"]})], tmp_path / "t.parquet")
+    assert not os.listdir(tmp_path)
+
+
+def test_chunks_of_parquet_have_no_index(tmp_path: Path) -> None:
+    FRAME.set_index("zip").to_parquet(tmp_path / "t.parquet")
+    assert [list(values.columns) for values, _ in read_chunks(tmp_path / "t.parquet", (), rows=2)] == [["n", "x", "text"]] * 2
+
+
 def test_names_of_tables() -> None:
     assert all(map(is_table, ["a.csv", "a.CSV.gz", "a.tsv", "a.parquet", "dir/a.pq"]))
     assert not any(map(is_table, ["a.tabdl", "a.xlsx", "csv", "a.zip"]))
