@@ -92,7 +92,8 @@ class Estimator(Predictor):
     callbacks: tuple | list | None = param(
         None,
         "Keras callbacks, copied for each fit; 'val_loss' is the validation score, its sign turned where larger is better; "
-        "batch events come every up to 128 steps",
+        "batch events come every up to 128 steps. Folds of `TabM`, `Neighbors` and `Tabular` are trained one after the other, "
+        "each a fit of its own for which the callbacks are copied anew, and so are the parts of `Tabular`",
     )
     checkpoint: str | Path | None = param(
         None,
