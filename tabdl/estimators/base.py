@@ -127,7 +127,7 @@ class Estimator(Predictor):
             Numbers, text, dates, booleans, gaps as they are. A `tabdl.Parquet` file need not fit into memory: see there how it
             is read, and what `epochs`, `patience` and `history_` mean then.
         y : array (rows,) or (rows, outputs), or the name of a column of X
-            What to predict.
+            What to predict. Durations count in seconds.
         sample_weight : array (rows,) or the name of a column of X, optional
             Weight of each row in loss, encoding and scaling; an integer counts like repeated rows.
         X_val, y_val, sample_weight_val : like X, y, sample_weight, optional

@@ -75,7 +75,7 @@ def read_targets(batch: Any, y: str, weight: str | None) -> tuple[Rows, np.ndarr
 
 def check_names(table: Parquet, y: Any, weight: Any) -> None:
     """y and sample_weight of a Parquet file are names of its columns."""
-    header = Frame(dict.fromkeys(table.columns, np.zeros(0)), 0)
+    header = _header(table)
     for role, name in (("y", y), ("sample_weight", weight)):
         if isinstance(name, str):
             header, _, _ = take_column(header, name, role)
@@ -85,6 +85,20 @@ def check_names(table: Parquet, y: Any, weight: Any) -> None:
                 f"write it into the file as a column, or read the file into memory"
             )
     check_features(header)
+
+
+def _header(table: Parquet) -> Frame:
+    return Frame(dict.fromkeys(table.columns, np.zeros(0)), 0)
+
+
+def named_cells(X: Any, cells: Any, role: str) -> Any:
+    """Cells of a column of X where its name was given, else what was given."""
+    if not isinstance(cells, str):
+        return cells
+    if isinstance(X, Parquet):
+        take_column(_header(X), cells, role)
+        X = stacked([batch for _, batch in X.batches([cells])])
+    return take_column(read_frame(X), cells, role)[1]
 
 
 def check_seed(table: Parquet, seed: int | None) -> int:
