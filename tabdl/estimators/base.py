@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ from tabdl.estimators.rows import (
     automatic_folds,
     category_order,
     check_features,
+    check_roles,
+    check_schema,
     derive,
     draw_seed,
     hold_out,
+    join_weights,
     make_folds,
     make_rows,
     rows_to_learn,
@@ -159,6 +162,13 @@ class Estimator(Predictor):
                 f"checkpoint={str(self.checkpoint)!r} expects an int as random_state, received {self.random_state!r}: "
                 "only a fit with the same seed can go on"
             )
+        warm = self.warm_start and hasattr(self, "weights_")
+        if warm and len(self.encoders_) > 1:
+            raise ParameterError(
+                f"warm_start goes on with one model, received a last fit with one for each of {len(self.encoders_)} folds; "
+                "fit with warm_start=False, or give both fits bagging=1"
+            )
+        check_schema(schema, y, sample_weight)
         seed = draw_seed(self.random_state)
         held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)  # first: it never is a long file
         rows = self._read_rows(X, y, sample_weight, seed)
@@ -168,7 +178,6 @@ class Estimator(Predictor):
             )
         for name, cells in rows.frame.columns.items() if not isinstance(schema, Schema) else ():
             check_finite(name, cells)  # before rows are held out: the message numbers rows as the user does
-        warm = self.warm_start and hasattr(self, "weights_")
         target = self.target_ if warm else self._make_target(rows)
         folds = self._count_folds(rows, alone=held is not None or warm)
         if held is None and self.validation_fraction > 0 and folds == 1:
@@ -227,6 +236,7 @@ class Estimator(Predictor):
         """seed: of the sample of a Parquet file that is too long to be read as a whole; None where no such file is expected."""
         if y is None:
             raise TargetError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        check_roles(y, sample_weight)
         if isinstance(X, Parquet):
             streaming.check_names(X, y, sample_weight)
             if X.rows > streaming.SAMPLE:
@@ -315,7 +325,7 @@ class Estimator(Predictor):
         """(y, outputs, weight, count of rows of equal weight that they tell of) of all held-out rows."""
         held = [fold.held for fold in folds if fold.held is not None]
         y = np.concatenate([part.y for part in held])
-        weight, sample_weight = _joined(map(self._row_weights, held)), _joined(part.weight for part in held)
+        weight, sample_weight = join_weights(map(self._row_weights, held)), join_weights(part.weight for part in held)
         return y, np.concatenate(found), weight, effective_rows(len(y), weight, sample_weight)
 
     def _fold(self, encoder: TableEncoder, rows: Rows, index: np.ndarray | None, held: Rows | None, rest: Any) -> Fold:
@@ -383,9 +393,3 @@ class Estimator(Predictor):
 
         weight: as in the validation score. count: of how many rows of equal weight they tell.
         """
-
-
-def _joined(weights: Iterable[np.ndarray | None]) -> np.ndarray | None:
-    """Weights of several parts, all of which have them, or none."""
-    given = [weight for weight in weights if weight is not None]
-    return np.concatenate(given) if given else None

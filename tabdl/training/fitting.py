@@ -195,7 +195,7 @@ def fit_network(
         run.checkpoint.read()  # refuses that of another fit before any fold is trained
     clock = Clock(estimator.time_limit, len(runs))
     done = [_train_run(estimator, program, network, run, target, clock) for run in runs]
-    return done[0] if len(done) == 1 else _joined(done, len(seeds) // len(sources))
+    return done[0] if len(done) == 1 else _one_of_folds(done, len(seeds) // len(sources))
 
 
 def _runs(
@@ -220,7 +220,7 @@ def _runs(
     return runs
 
 
-def _joined(folds: list[Fitted], copies: int) -> Fitted:
+def _one_of_folds(folds: list[Fitted], copies: int) -> Fitted:
     """Fits of `copies` models each as one; the history has means of the folds that still ran, and sums of seconds."""
     join = np.stack if copies == 1 else np.concatenate
     weights = {k: join([fold.weights[k] for fold in folds]) for k in folds[0].weights}
