@@ -74,7 +74,7 @@ class Parquet:
     @property
     def columns(self) -> list[str]:
         """Names of the columns, without those that pandas keeps as an index."""
-        with readable(self.path), _open(self._files()[0]) as file:
+        with _readable(self.path), _open(self._files()[0]) as file:
             return _columns(file)
 
     def read(self) -> Any:
@@ -124,7 +124,7 @@ class Parquet:
 
     def _groups(self) -> list[_Group]:
         groups, first, footers, types = [], 0, {}, {}
-        with readable(self.path):
+        with _readable(self.path):
             for path in self._files():
                 with _open(path) as file:
                     footers[path] = file.metadata
@@ -168,7 +168,7 @@ class _Group:
         import pyarrow
 
         first = self.first
-        with readable(self.path), _open(self.path, self.footer) as file:
+        with _readable(self.path), _open(self.path, self.footer) as file:
             names = [name for name in self.types if columns is None or name in columns]
             for batch in file.iter_batches(rows, row_groups=[self.number], columns=names, use_threads=False):
                 if batch.num_rows:
@@ -245,7 +245,7 @@ def _wider(one: Any, other: Any) -> Any:
 
 
 @contextmanager
-def readable(path: Any) -> Iterator[None]:
+def _readable(path: Any) -> Iterator[None]:
     """What goes wrong in reading a Parquet file, in one sentence."""
     try:
         yield

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from tabdl.errors import MissingDependency, SchemaError, one_line
-from tabdl.parquet import NO_PYARROW, Parquet, readable
+from tabdl.parquet import NO_PYARROW, Parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +44,7 @@ def read_table(path: str | Path, text: Iterable[str] | None = None) -> pd.DataFr
     """
     _check(path)
     if is_parquet(path):
-        with readable(path):
-            return _pandas().read_parquet(path)
+        return Parquet(path).read().to_pandas()
     with _translated(path):
         separator = _separator(path)
         frame = _csv(path, separator, dtype=dict.fromkeys(text or (), str))
@@ -91,7 +90,9 @@ def write_table(chunks: Iterable[pd.DataFrame], path: str | Path | TextIO) -> in
         except ImportError:
             raise MissingDependency(NO_PYARROW) from None
         except (TypeError, ValueError) as error:  # pyarrow's errors of a conversion are one or the other
-            raise SchemaError(f"{path} cannot hold this table: {one_line(error)}; give each column one kind of value") from None
+            raise SchemaError(
+                f"{path} cannot hold this table: {one_line(error)}; give each column a name of its own and one kind of value"
+            ) from None
         return len(frame)
 
 
