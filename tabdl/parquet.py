@@ -38,8 +38,9 @@ class Parquet:
     Any estimator takes it as X, with the name of a column as y: `fit(tabdl.Parquet("sales.parquet"), y="bought")`. A file of up
     to 100,000 rows is read as a whole and fitted like a table in memory. Of a larger one
 
-    - one pass draws 100,000 rows at random, none of weight zero, and finds all classes of y. From these rows come the schema,
-      the encoder, the scale of y, the initial weights, up to 20,000 held-out rows and what a network of neighbours remembers;
+    - one pass draws 100,000 rows at random and finds all classes of y; with weights, one over their column comes before it, and
+      no row of weight zero is drawn. From these rows come the schema, the encoder, the scale of y, the initial weights, up to
+      20,000 held-out rows and what a network of neighbours remembers;
     - training reads the file again and again, in blocks of 65,536 rows, each row once a pass. `epochs` and `patience` count
       passes, an entry of `history_` is a block, and so is `best_epoch_`. epochs="auto" makes about 2,000 steps, 800 for
       `Neighbors`, and at least one pass: fewer than the 12 epochs that a table of more than 170,000 rows in memory has;
