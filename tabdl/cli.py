@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import tabdl
+from tabdl.errors import TabdlError, one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             with warnings.catch_warnings():
-                warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {_one_line(message)}", err=True)
+                warnings.showwarning = lambda message, *_, **__: click.echo(f"note: {one_line(message)}", err=True)
                 return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
             raise
@@ -44,20 +45,14 @@ class Commands(click.Group):
             raise Failure(_explain(error)) from None
 
 
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
-
-
 def _explain(error: Exception) -> str:
-    from tabdl.errors import TabdlError
-
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"{error.name} is not installed; pip install {error.name} (KERAS_BACKEND chooses another backend for Keras)"
     if isinstance(error, (TabdlError, FileNotFoundError)) and not getattr(error, "errno", None):
-        return _one_line(error)
+        return one_line(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}"
-    return f"{type(error).__name__}: {_one_line(error)} (--debug shows where)"
+    return f"{type(error).__name__}: {one_line(error)} (--debug shows where)"
 
 
 def _debug(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -201,7 +196,7 @@ def _estimator(name: str, task: str, parameters: dict[str, Any]) -> Any:
         model = commands.find_model(name, task)(**parameters)
         model.check_params()
     except (ParameterError, TypeError) as error:
-        raise click.BadParameter(_one_line(error), param_hint="--model, --set") from None
+        raise click.BadParameter(one_line(error), param_hint="--model, --set") from None
     return model
 
 

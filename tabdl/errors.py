@@ -1,6 +1,11 @@
 """What can go wrong, one class a cause. A message says what was expected, what came, and what to do."""
 
 
+def one_line(error: object) -> str:
+    """A message of others, without line breaks."""
+    return " ".join(str(error).split())
+
+
 class TabdlError(Exception):
     """Base of every error that tabdl raises on purpose."""
 

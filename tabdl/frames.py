@@ -80,6 +80,10 @@ def _reader(X: Any) -> Callable[[Any, Sequence[str] | None], Frame]:
 
 def _is_native_table(X: Any) -> bool:
     home = type(X).__module__.partition(".")[0]
+    if home == "tabdl" and type(X).__name__ == "Parquet":
+        raise TypeError(
+            f"expected a table in memory, received {X!r}; read it with `.read()`, or some rows with `next(file.batches())[1]`"
+        )
     if home == "polars" and type(X).__name__ == "LazyFrame":
         raise TypeError("expected a table, received a polars LazyFrame; call `.collect()` on it first")
     return home in ("polars", "pyarrow", "narwhals", "modin", "cudf") and len(getattr(X, "shape", (0, 0))) == 2

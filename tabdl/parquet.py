@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tabdl.errors import MissingDependency, SchemaError, TabdlError
+from tabdl.errors import MissingDependency, SchemaError, TabdlError, one_line
+from tabdl.frames import unique_names
 
+NO_PYARROW = 'Parquet files need pyarrow: pip install "tabdl[parquet]"'
 BATCH = 16_384  # rows at a time, in the order of the file
 PIECE = 16_384  # rows at a time of one of the row groups that shuffled reading has open
 TURN = 4_096  # rows that a turn of a row group should give: a larger group has several turns in a pass ...
@@ -28,18 +30,20 @@ class Parquet:
     Parameters
     ----------
     path : str or Path
-        A file, or a folder whose files `*.parquet` and `*.pq` have the same columns and stand below each other by name.
+        A file, or a folder whose files `*.parquet` and `*.pq` have the same columns and stand below each other by name. Where
+        they differ in the width of a type (int32 and double, categories and text), all are read as the wider one.
 
     Notes
     -----
     Any estimator takes it as X, with the name of a column as y: `fit(tabdl.Parquet("sales.parquet"), y="bought")`. A file of up
     to 100,000 rows is read as a whole and fitted like a table in memory. Of a larger one
 
-    - one pass draws 100,000 rows at random and finds all classes of y. From these rows come the schema, the encoder, the scale
-      of y, the initial weights, up to 20,000 held-out rows and what a network of neighbours remembers;
+    - one pass draws 100,000 rows at random and finds all classes of y; with weights, one over their column comes before it, and
+      no row of weight zero is drawn. From these rows come the schema, the encoder, the scale of y, the initial weights, up to
+      20,000 held-out rows and what a network of neighbours remembers;
     - training reads the file again and again, in blocks of 65,536 rows, each row once a pass. `epochs` and `patience` count
-      passes, an entry of `history_` is a block, and so is `best_epoch_`. epochs="auto" makes as many steps as for a table in
-      memory, at least one pass;
+      passes, an entry of `history_` is a block, and so is `best_epoch_`. epochs="auto" makes about 2,000 steps, 800 for
+      `Neighbors`, and at least one pass: fewer than the 12 epochs that a table of more than 170,000 rows in memory has;
     - rows are shuffled in bounded memory: 2 to 16 row groups are open at a time, in random order, a group of more than 4,096 rows
       has up to 8 turns a pass, each with other rows drawn at random from all of it, and a block is drawn from a pool of 196,608
       rows. So a file sorted by date or by y trains about as well as a shuffled one, if it has many row groups: write it with
@@ -71,19 +75,17 @@ class Parquet:
     @property
     def columns(self) -> list[str]:
         """Names of the columns, without those that pandas keeps as an index."""
-        with readable(self.path), _open(self._files()[0]) as file:
+        with _readable(self.path), _open(self._files()[0]) as file:
             return _columns(file)
 
     def read(self) -> Any:
         """The whole table, as one of pyarrow."""
-        import pyarrow
+        return stacked([batch for _, batch in self.batches()])
 
-        return pyarrow.concat_tables([batch for _, batch in self.batches()]).unify_dictionaries()
-
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, Any]]:
-        """(number of the first row, pyarrow table of up to 16,384 rows), in the order of the file."""
+    def batches(self, columns: Sequence[str] | None = None, rows: int | None = None) -> Iterator[tuple[int, Any]]:
+        """(number of the first row, pyarrow table of up to 16,384 rows, or so many), in the order of the file."""
         for group in self._groups():
-            yield from group.read(BATCH, columns)
+            yield from group.read(rows or BATCH, columns)
 
     def shuffled(self, seed: int, columns: Sequence[str] | None = None) -> Iterator[tuple[np.ndarray, Any]]:
         """(numbers of some rows, pyarrow table of these), each row once, from several row groups by turns."""
@@ -122,26 +124,37 @@ class Parquet:
         return [path]
 
     def _groups(self) -> list[_Group]:
-        groups, first, schema = [], 0, None
-        with readable(self.path):
+        groups, first, footers, types = [], 0, {}, {}
+        with _readable(self.path):
             for path in self._files():
                 with _open(path) as file:
-                    footer, columns = file.metadata, file.schema_arrow
-                schema = columns if schema is None else schema
-                if not schema.equals(columns):
-                    raise SchemaError(f"{path} has other columns than the first file of the folder; write all files alike")
-                for number in range(footer.num_row_groups):
-                    group = footer.row_group(number)
-                    groups.append(_Group(path, footer, number, first, group.num_rows, group.total_byte_size))
-                    first += group.num_rows
+                    footers[path] = file.metadata
+                    found = {name: file.schema_arrow.field(name).type for name in _columns(file)}
+                types = _unified(types, found, path) if types else {name: (kind, path) for name, kind in found.items()}
+        kinds = {name: kind for name, (kind, _) in types.items()}
+        for path, footer in footers.items():
+            for number in range(footer.num_row_groups):
+                group = footer.row_group(number)
+                groups.append(_Group(path, footer, number, first, group.num_rows, group.total_byte_size, kinds))
+                first += group.num_rows
         if not first:
             raise SchemaError(f"expected rows in {self.path}, received a file without any; write some")
         return groups
 
 
+def stacked(tables: list[Any]) -> Any:
+    """Tables of pyarrow below each other; values of categories, which each row group numbers on its own, are numbered anew."""
+    import pyarrow
+
+    return pyarrow.concat_tables(tables).unify_dictionaries()
+
+
 @dataclass(frozen=True)
 class _Group:
-    """A row group: `first` is the number of its first row in the whole table, `size` its uncompressed bytes."""
+    """A row group: `first` is the number of its first row in the whole table, `size` its uncompressed bytes.
+
+    types: of the columns of the table, in their order; other files of a folder may have made them wider.
+    """
 
     path: Path
     footer: Any
@@ -149,18 +162,25 @@ class _Group:
     first: int
     rows: int
     size: int
+    types: dict[str, Any]
 
     def read(self, rows: int, columns: Sequence[str] | None) -> Generator[tuple[int, Any], None, None]:
         """(number of the first row, pyarrow table of up to `rows` rows), in order."""
         import pyarrow
 
         first = self.first
-        with readable(self.path), _open(self.path, self.footer) as file:
-            names = [name for name in _columns(file) if columns is None or name in columns]
+        with _readable(self.path), _open(self.path, self.footer) as file:
+            names = [name for name in self.types if columns is None or name in columns]
             for batch in file.iter_batches(rows, row_groups=[self.number], columns=names, use_threads=False):
                 if batch.num_rows:
-                    yield first, pyarrow.Table.from_batches([batch]).select(names)
+                    yield first, self._widened(pyarrow.Table.from_batches([batch]).select(names))
                     first += batch.num_rows
+
+    def _widened(self, table: Any) -> Any:
+        for place, name in enumerate(table.column_names):
+            if table.field(place).type != self.types[name]:
+                table = table.set_column(place, name, table.column(place).cast(self.types[name]))
+        return table
 
     @property
     def turns(self) -> int:
@@ -186,17 +206,53 @@ def _columns(file: Any) -> list[str]:
     """Names of the columns that are no index of pandas."""
     told = file.schema_arrow.pandas_metadata or {}
     index = {name for name in told.get("index_columns", []) if isinstance(name, str)}
-    return [name for name in file.schema_arrow.names if name not in index]
+    return [name for name in unique_names(file.schema_arrow.names) if name not in index]
+
+
+def _unified(types: dict[str, Any], found: dict[str, Any], path: Path) -> dict[str, Any]:
+    """{column: (type, file that it is from)} of the files so far, wide enough for those of the file `path`, too."""
+    first = next(iter(types.values()))[1]
+    for one, other, here, there in ((types, found, path, first), (found, types, first, path)):
+        lacking = [name for name in one if name not in other]
+        if lacking:
+            raise SchemaError(
+                f"{here} lacks the column {lacking[0]!r}, which {there} has; write all files of the folder with the same columns"
+            )
+    wider = {}
+    for name, (kind, source) in types.items():
+        both = _wider(kind, found[name])
+        if both is None:
+            raise SchemaError(
+                f"column {name!r} holds {found[name]} in {path} and {kind} in {source}; write one type into all files"
+            )
+        wider[name] = both, source if both == kind else path
+    return wider
+
+
+def _wider(one: Any, other: Any) -> Any:
+    """The type of pyarrow that holds the values of both, None where they mean different things."""
+    import pyarrow
+
+    if one == other:
+        return one
+    plain = [kind.value_type if pyarrow.types.is_dictionary(kind) else kind for kind in (one, other)]
+    if (plain[0] == one) != (plain[1] == other):  # numbered values and plain ones
+        return _wider(*plain)
+    try:
+        schemas = [pyarrow.schema([("column", kind)]) for kind in (one, other)]
+        return pyarrow.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pyarrow.ArrowTypeError:
+        return None
 
 
 @contextmanager
-def readable(path: Any) -> Iterator[None]:
+def _readable(path: Any) -> Iterator[None]:
     """What goes wrong in reading a Parquet file, in one sentence."""
     try:
         yield
     except ImportError:
-        raise MissingDependency('Parquet files need pyarrow: pip install "tabdl[parquet]"') from None
+        raise MissingDependency(NO_PYARROW) from None
     except (ValueError, OSError) as error:  # pyarrow's ArrowInvalid is a ValueError
         if isinstance(error, TabdlError) or getattr(error, "errno", None) is not None or isinstance(error, FileNotFoundError):
             raise
-        raise SchemaError(f"{path} is not a readable Parquet file: {' '.join(str(error).split())}; write it again") from None
+        raise SchemaError(f"{path} is not a readable Parquet file: {one_line(error)}; write it again") from None

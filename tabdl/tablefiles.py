@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from tabdl.errors import SchemaError
-from tabdl.parquet import readable
+from tabdl.errors import MissingDependency, SchemaError, one_line
+from tabdl.parquet import NO_PYARROW, Parquet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,8 +44,7 @@ def read_table(path: str | Path, text: Iterable[str] | None = None) -> pd.DataFr
     """
     _check(path)
     if is_parquet(path):
-        with readable(path):
-            return _pandas().read_parquet(path)
+        return Parquet(path).read().to_pandas()
     with _translated(path):
         separator = _separator(path)
         frame = _csv(path, separator, dtype=dict.fromkeys(text or (), str))
@@ -57,8 +56,9 @@ def read_chunks(path: str | Path, text: Iterable[str], rows: int = 50_000) -> It
     """Pairs (values, cells): the values of up to `rows` rows, and the same rows as they are written in the file."""
     _check(path)
     if is_parquet(path):
-        with readable(path):
-            yield from ((batch, batch) for batch in _batches(path, rows))
+        for _, batch in Parquet(path).batches(rows=rows):
+            values = batch.to_pandas()
+            yield values, values
         return
     with _translated(path):
         separator = _separator(path)
@@ -85,8 +85,14 @@ def write_table(chunks: Iterable[pd.DataFrame], path: str | Path | TextIO) -> in
             with _opened(partial, "w", path.name) as stream:
                 return _write_csv(chunks, stream)
         frame = _pandas().concat(list(chunks), ignore_index=True)
-        with readable(path):
+        try:
             frame.to_parquet(partial, index=False)
+        except ImportError:
+            raise MissingDependency(NO_PYARROW) from None
+        except (TypeError, ValueError) as error:  # pyarrow's errors of a conversion are one or the other
+            raise SchemaError(
+                f"{path} cannot hold this table: {one_line(error)}; give each column a name of its own and one kind of value"
+            ) from None
         return len(frame)
 
 
@@ -180,20 +186,8 @@ def _translated(path: str | Path) -> Iterator[None]:
     except errors.EmptyDataError:
         raise SchemaError(f"{path} is empty; expected a first line with the column names, then one line a row") from None
     except (errors.ParserError, errors.ParserWarning) as error:
-        raise SchemaError(f"{path} is not a regular CSV: {_one_line(error)}; quote cells that hold the separator") from None
+        raise SchemaError(f"{path} is not a regular CSV: {one_line(error)}; quote cells that hold the separator") from None
     except UnicodeDecodeError as error:
         raise SchemaError(f"{path} is not UTF-8 text (byte {error.start}); save it as CSV UTF-8") from None
     except (gzip.BadGzipFile, zipfile.BadZipFile, lzma.LZMAError, EOFError, zlib.error, IndexError) as error:
-        raise SchemaError(f"{path} is damaged or not compressed as its name says: {_one_line(error)}; make it again") from None
-
-
-def _batches(path: str | Path, rows: int) -> Iterator[pd.DataFrame]:
-    from pyarrow import parquet
-
-    with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=rows):
-            yield batch.to_pandas()
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())
+        raise SchemaError(f"{path} is damaged or not compressed as its name says: {one_line(error)}; make it again") from None

@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse
 from sklearn.exceptions import NotFittedError
 
-from tabdl import MLPClassifier, MLPRegressor, Schema
+from tabdl import MLPClassifier, MLPRegressor, Parquet, Schema
 from tabdl.errors import ParameterError, SchemaError, TargetError
 
 RNG = np.random.default_rng(0)
@@ -337,8 +337,11 @@ def test_metric_that_does_not_fit_the_task():
         (np.where(np.arange(ROWS) == 3, np.nan, 1), "finite and not negative"),
         (np.where(np.arange(ROWS) == 3, np.inf, 1), "finite and not negative"),
         (np.zeros(ROWS), "positive for some rows, received zeros only"),
+        (["heavy"] * ROWS, "sample_weight expects numbers, received str such as 'heavy'; give one number a row"),
+        ([None] * ROWS, "sample_weight should be finite"),
+        ([{}] * ROWS, "sample_weight expects numbers, received dict such as {}"),
     ],
-    ids=["short", "matrix", "negative", "NaN", "infinite", "zeros"],
+    ids=["short", "matrix", "negative", "NaN", "infinite", "zeros", "text", "none", "dicts"],
 )
 def test_wrong_sample_weight(weight, message):
     with pytest.raises(ParameterError, match=message):
@@ -372,6 +375,38 @@ def test_wrong_schema():
         classifier().fit(X, Y, schema={"a": "numeric"})
     with pytest.raises(SchemaError, match="'city'"):
         classifier().fit(X.drop(columns="city"), Y, schema=Schema.infer(X))
+
+
+def test_a_column_that_has_another_role():
+    table = X.assign(y=Y, weight=np.linspace(1, 2, ROWS))
+    with pytest.raises(SchemaError, match=r"schema describes 'y', which y takes out .*; leave it out .*drop\(columns='y'\)\)"):
+        classifier().fit(table, "y", schema=Schema.infer(table))
+    with pytest.raises(SchemaError, match="schema describes 'weight', which sample_weight takes out"):
+        classifier().fit(table, "y", "weight", schema={"weight": "number"})
+    for fit in (classifier().fit, classifier().partial_fit):
+        with pytest.raises(ParameterError, match="y and sample_weight expect two columns, received 'y' for both; name another"):
+            fit(table, "y", sample_weight="y")
+    classifier().fit(table, "y", "weight", schema=Schema.infer(table.drop(columns=["y", "weight"])))
+
+
+def test_a_file_where_a_table_belongs(tmp_path):
+    X.to_parquet(tmp_path / "t.parquet")
+    with pytest.raises(TypeError, match=r"expected a table in memory, received Parquet\(.*read it with `.read\(\)`"):
+        Schema.infer(Parquet(tmp_path / "t.parquet"))
+
+
+@pytest.mark.parametrize("bagging", ["auto", 3])
+def test_warm_start_after_folds(bagging):
+    model = classifier(bagging=bagging).fit(X, Y)
+    with pytest.raises(ParameterError, match="one model, received a last fit with one for each of [35] folds; .*bagging=1"):
+        model.set_params(warm_start=True, bagging="auto").fit(X, Y)
+
+
+def test_points_in_time_as_target():
+    with pytest.raises(TargetError, match=r"expected numbers or durations in y, received points in time; subtract one"):
+        regressor().fit(X, pd.date_range("2024-01-01", periods=ROWS))
+    with pytest.raises(TargetError, match="received points in time"):
+        regressor().fit(X.assign(when=pd.date_range("2024-01-01", periods=ROWS)), "when")
 
 
 def test_a_failed_fit_leaves_an_old_model_usable(fitted):

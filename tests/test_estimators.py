@@ -12,11 +12,13 @@ import xml.etree.ElementTree as ET
 import keras
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 import tabdl
 from tabdl import MLPClassifier, MLPRegressor, TabMClassifier
+from tabdl.errors import SchemaError, TargetError
 from tabdl.estimators.rows import Rows, category_order, derive, draw_seed, hold_out, make_rows
 from tabdl.estimators.state import pack, unpack
 from tabdl.frames import read_frame
@@ -372,3 +374,36 @@ def test_networks_of_ones_own_from_a_notebook(tmp_path):
         for name in set(vars(main)) - set(before):
             delattr(main, name)
     assert isinstance(main, types.ModuleType)
+
+
+# ---- targets by name -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_score_takes_names_of_columns_as_fit_does(kind, tmp_path):
+    table = X.assign(y=Y, weight=np.linspace(0, 1, ROWS))
+    table.to_parquet(tmp_path / "t.parquet")
+    model = kind(**FAST).fit(table, "y", "weight")
+    expected = model.score(X, Y, table["weight"])
+    for own in (table, pyarrow.Table.from_pandas(table), tabdl.Parquet(tmp_path / "t.parquet")):
+        assert model.score(own, "y", "weight") == expected
+        assert model.score(own, "y") == model.score(X, Y)
+        with pytest.raises(SchemaError, match="y='yy' expects a column of X, .* name one such as 'y'"):
+            model.score(own, "yy")
+
+
+def test_durations_are_seconds_however_they_come():
+    seconds = 90 * SIGNAL
+    durations = pd.Series(pd.to_timedelta(seconds, unit="s"))
+    expected = MLPRegressor(**FAST).fit(X, durations.dt.total_seconds())
+    for fit in (
+        lambda model: model.fit(X, durations),
+        lambda model: model.fit(X, durations.to_numpy().astype("timedelta64[ms]")),
+        lambda model: model.fit(X.assign(y=durations), "y"),
+        lambda model: model.fit(X, list(durations.array.to_pytimedelta())),
+    ):
+        model = fit(MLPRegressor(**FAST))
+        np.testing.assert_allclose(model.predict(X), expected.predict(X), rtol=1e-3, atol=1e-2)
+        assert model.score(X, durations) == pytest.approx(expected.score(X, seconds), abs=1e-4)
+    with pytest.raises(TargetError, match="NaN"):
+        MLPRegressor(**FAST).fit(X, durations.where(durations.index > 0))

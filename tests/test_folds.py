@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -10,8 +12,10 @@ import numpy as np
 import pytest
 
 import tabdl
+from tabdl.errors import ArtifactError
 from tabdl.models.tabm import TabM
 from tabdl.testing import mixed_table
+from tabdl.training.train import Training
 
 ROWS = 100
 TABLE = mixed_table(ROWS)
@@ -75,6 +79,40 @@ def test_time_limit_is_that_of_all_folds():
     assert time.monotonic() - begun < 15
 
 
+def test_folds_share_the_time_after_what_compiled(monkeypatch):
+    """A first call of 10 s, others of half a second, in 31 s."""
+    from tabdl import backends
+    from tabdl.training import clock, fitting, program
+    from tabdl.training import train as training
+
+    now, runs, inner, compiling = [0.0], [], fitting.train, backends.compile_training
+
+    def slow(step: Any, folds: tuple[int, ...]) -> Any:
+        compiled, calls = compiling(step, folds), []
+
+        def call(*arguments: Any) -> Any:
+            now[0] += 0.5 if calls else 10.0
+            calls.append(1)
+            return compiled(*arguments)
+
+        return call
+
+    monkeypatch.setattr(program, "_programs", OrderedDict())
+    monkeypatch.setattr(backends, "compile_training", slow)
+    monkeypatch.setattr(fitting, "train", lambda *a, **k: runs.append(inner(*a, **k)) or runs[-1])
+    for module in (clock, training):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for expected in (14, 20):  # 21 s / 3 folds; then 31 s / 3 with a program that is there
+        now[0], before = 0.0, len(runs)
+        regressor(epochs=1_000, patience=1_000, schedule="cosine", time_limit=31.0).fit(TABLE, SIGNAL)
+        epochs = [run.epoch for run in runs[before:]]
+        assert 29.0 <= now[0] <= 31.0
+        assert max(epochs) - min(epochs) <= 2, epochs
+        assert all(abs(own - expected) <= 2 for own in epochs), epochs
+        assert all(run.progress == pytest.approx(1) for run in runs[before:]), "each schedule ends"
+        assert all(run.history["learning_rate"][-1] < 1e-4 for run in runs[before:])
+
+
 def test_an_interrupted_fit_goes_on_within_its_fold(fitted, tmp_path, monkeypatch):
     class Killed(Exception):
         pass
@@ -91,8 +129,18 @@ def test_an_interrupted_fit_goes_on_within_its_fold(fitted, tmp_path, monkeypatc
     path = tmp_path / "fit.npz"
     with pytest.raises(Killed):
         regressor(checkpoint=path, callbacks=[Kill()]).fit(TABLE, SIGNAL)
-    assert [file.name for file in tmp_path.iterdir()] == ["fit.npz.fold1"]
+    assert {file.name for file in tmp_path.iterdir()} == {"fit.npz.fold0", "fit.npz.fold1"}
+    epochs, inner = [], Training.run_epoch
+    monkeypatch.setattr(Training, "run_epoch", lambda *a: epochs.append(1) or inner(*a))
+    with pytest.raises(ArtifactError, match="belongs to a fit of other data or parameters"):
+        regressor(checkpoint=path).fit(TABLE, SIGNAL + 1)
+    (tmp_path / "fit.npz.fold0").rename(tmp_path / "kept")
+    with pytest.raises(ArtifactError, match="fold1 belongs to a fit of other data or parameters"):
+        regressor(checkpoint=path).fit(TABLE, SIGNAL + 1)
+    assert not epochs, "refused before any fold is trained"
+    (tmp_path / "kept").rename(tmp_path / "fit.npz.fold0")
     resumed = regressor(checkpoint=path).fit(TABLE, SIGNAL)
+    assert len(epochs) == 2 + 4, "the first fold was finished"
     assert not list(tmp_path.iterdir())
     np.testing.assert_array_equal(resumed.predict(TABLE), fitted.predict(TABLE))
     assert resumed.history_["loss"] == fitted.history_["loss"]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pyarrow
+import pyarrow.parquet
 import pytest
 
 import tabdl
@@ -21,6 +22,7 @@ from tabdl import models, parquet
 from tabdl.errors import MissingDependency, ParameterError, SchemaError, TargetError
 from tabdl.estimators import streaming
 from tabdl.estimators.rows import hold_out
+from tabdl.frames import read_frame
 from tabdl.testing import mixed_table
 from tabdl.training import blocks, fitting
 
@@ -96,8 +98,68 @@ def test_a_folder_is_the_files_below_each_other(tmp_path, small):
     assert numbers_of(table.batches()) == list(range(100))
     assert sorted(numbers_of(table.shuffled(0))) == list(range(100))
     written(tmp_path, pd.DataFrame({"other": [1.0]}), name="z.parquet")
-    with pytest.raises(SchemaError, match=r"z\.parquet has other columns"):
+    with pytest.raises(SchemaError, match=r"z\.parquet lacks the column 'at', which .*part000\.parquet has; write all files"):
         table.rows  # noqa: B018
+
+
+NUMBERED = pyarrow.dictionary(pyarrow.int8(), pyarrow.string())
+
+
+@pytest.mark.parametrize(
+    "first, second, wider",
+    [
+        (pyarrow.int32(), pyarrow.int64(), pyarrow.int64()),
+        (pyarrow.int64(), pyarrow.float64(), pyarrow.float64()),
+        (pyarrow.float64(), pyarrow.float32(), pyarrow.float64()),
+        (NUMBERED, pyarrow.string(), pyarrow.string()),
+        (pyarrow.large_string(), NUMBERED, pyarrow.large_string()),
+        (NUMBERED, pyarrow.dictionary(pyarrow.int16(), pyarrow.string()), None),
+        (pyarrow.null(), pyarrow.string(), pyarrow.string()),
+        (pyarrow.timestamp("ms"), pyarrow.timestamp("us"), pyarrow.timestamp("us")),
+    ],
+    ids=str,
+)
+def test_types_of_a_folder_differ_in_width(first, second, wider, tmp_path, small):
+    cells = ["2", "1"] if "string" in f"{first}{second}" else [2, 1]
+    expected = []
+    for name, kind in (("a", first), ("b", second), ("c", first)):
+        own = pyarrow.array([None, None] if kind == pyarrow.null() else cells).cast(kind)
+        expected += own.cast(wider or own.type).to_pylist()
+        columns = {"x": own, "at": pyarrow.array([0, 1])}
+        table = pyarrow.table(columns if name != "b" else dict(reversed(columns.items())))  # in another order, too
+        pyarrow.parquet.write_table(table, tmp_path / f"{name}.parquet")
+    folder = tabdl.Parquet(tmp_path)
+    table = folder.read()
+    assert table.column_names == folder.columns == ["x", "at"]
+    assert table.schema.field("x").type == wider or wider is None
+    assert table.column("x").to_pylist() == expected
+    assert [batch.schema.field("x").type for _, batch in folder.shuffled(0, ["x"])] == [table.schema.field("x").type] * 3
+    assert read_frame(table).categorical == ({"x"} if wider is None else set())
+
+
+@pytest.mark.parametrize(
+    "second, message",
+    [
+        (pyarrow.array(["a"]), r"column 'x' holds string in .*b\.parquet and double in .*a\.parquet; write one type into all"),
+        (pyarrow.array([True]), r"column 'x' holds bool in .*b\.parquet and double in .*a\.parquet"),
+        (pyarrow.array([1.0]).cast(pyarrow.float32()), r"a\.parquet lacks the column 'more', which .*b\.parquet has"),
+    ],
+    ids=["text", "boolean", "column"],
+)
+def test_columns_of_a_folder_that_mean_different_things_are_refused(second, message, tmp_path):
+    pyarrow.parquet.write_table(pyarrow.table({"x": pyarrow.array([1.5])}), tmp_path / "a.parquet")
+    more = {"more": pyarrow.array([1])} if "more" in message else {}
+    pyarrow.parquet.write_table(pyarrow.table({"x": second, **more}), tmp_path / "b.parquet")
+    with pytest.raises(SchemaError, match=message):
+        tabdl.Parquet(tmp_path).read()
+
+
+def test_columns_of_one_name_are_refused(tmp_path):
+    twice = pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], ["a", "a"])
+    pyarrow.parquet.write_table(twice, tmp_path / "t.parquet")
+    for read in (lambda table: table.columns, lambda table: table.read(), lambda table: table.rows):
+        with pytest.raises(SchemaError, match="column names that differ, received more than one 'a'; rename them"):
+            read(tabdl.Parquet(tmp_path / "t.parquet"))
 
 
 def test_an_index_of_pandas_is_no_column(tmp_path):

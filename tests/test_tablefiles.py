@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tabdl.errors import MissingDependency, SchemaError
@@ -79,6 +82,17 @@ def test_failure_leaves_the_old_file(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["t.csv"]
 
 
+def test_what_parquet_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"t\.parquet cannot hold this table: .*'x'.*; give each column .* one kind of value"):
+        write_table([pd.DataFrame({"a": [1, "x", b"z"]})], tmp_path / "t.parquet")
+    assert not os.listdir(tmp_path)
+
+
+def test_chunks_of_parquet_have_no_index(tmp_path: Path) -> None:
+    FRAME.set_index("zip").to_parquet(tmp_path / "t.parquet")
+    assert [list(values.columns) for values, _ in read_chunks(tmp_path / "t.parquet", (), rows=2)] == [["n", "x", "text"]] * 2
+
+
 def test_names_of_tables() -> None:
     assert all(map(is_table, ["a.csv", "a.CSV.gz", "a.tsv", "a.parquet", "dir/a.pq"]))
     assert not any(map(is_table, ["a.tabdl", "a.xlsx", "csv", "a.zip"]))
@@ -115,10 +129,17 @@ def test_damaged_files(tmp_path: Path, name: str, content: bytes, message: str) 
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(*_: object) -> None:
-        raise ImportError("no pyarrow")
-
     (tmp_path / "t.parquet").write_bytes(b"x")
-    monkeypatch.setattr(pd, "read_parquet", absent)
-    with pytest.raises(MissingDependency, match=r'pip install "tabdl\[parquet\]"'):
-        read_table(tmp_path / "t.parquet")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    for use in (read_table, lambda path: list(read_chunks(path, ())), lambda path: write_table([FRAME], path)):
+        with pytest.raises(MissingDependency, match=r'pip install "tabdl\[parquet\]"'):
+            use(tmp_path / "t.parquet")
+
+
+def test_columns_of_one_name(tmp_path: Path) -> None:
+    twice = pyarrow.Table.from_arrays([pyarrow.array([1]), pyarrow.array([2])], ["a", "a"])
+    pyarrow.parquet.write_table(twice, tmp_path / "t.parquet")
+    for read in (read_table, lambda path: list(read_chunks(path, ()))):
+        with pytest.raises(SchemaError, match="column names that differ, received more than one 'a'"):
+            read(tmp_path / "t.parquet")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from tabdl.errors import ArtifactError, ParameterError
 from tabdl.models.mlp import MLP
 from tabdl.network import get_weights, set_weights
 from tabdl.spec import Head, Spec
+from tabdl.training import clock
 from tabdl.training import train as training
 from tabdl.training.checkpoint import Checkpoint
 from tabdl.training.order import Plan
@@ -242,6 +244,29 @@ def test_time_limit_is_kept_and_shortens_the_schedule(program, monkeypatch):
     assert state.history["learning_rate"][-1] < 0.2 * 0.01, "the schedule ends where the time ends"
 
 
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_what_the_first_call_compiles_is_not_the_price_of_an_epoch(program, monkeypatch, chunks):
+    """A first call of 10 s, others of 1 s, in 30 s."""
+    shared, now, calls = program[0], [0.0], []
+    step, compiled = shared.training("adam", (0,))
+
+    def call(*arguments):
+        now[0] += 1.0 if calls else 10.0
+        calls.append(1)
+        return compiled(*arguments)
+
+    monkeypatch.setattr(shared, "training", lambda *_: (step, call))
+    monkeypatch.setattr(step, "ran", None)
+    for module in (training, clock):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    state, _ = run(program, plan=Plan(60, 10, 6 // chunks, chunks), epochs=1_000, time_limit=30.0, schedule="linear")
+    assert 27 <= now[0] <= 30
+    assert abs(state.epoch - 20 / chunks) <= 1
+    assert state.progress == pytest.approx(1)
+    rates = state.history["learning_rate"]
+    assert rates[1] > 0.8 * rates[0], "the second epoch does not take the whole schedule"
+
+
 def test_time_limit_holds_on_the_clock_on_the_wall(program):
     run(program, epochs=1)
     begun = time.monotonic()
@@ -301,12 +326,10 @@ def test_resume_gives_the_same_weights_and_history_to_the_bit(program, tmp_path,
     assert state.best_epoch == whole.best_epoch == [3]
     for key in ("epoch", "loss", "learning_rate", "val_made_up"):
         assert state.history[key] == whole.history[key], key
-    assert not path.exists(), "a finished fit needs no checkpoint"
 
 
-def test_a_fit_killed_after_its_last_epoch_is_not_prolonged(program, tmp_path, monkeypatch):
-    monkeypatch.setattr("tabdl.training.checkpoint.BUDGET", np.inf)
-    monkeypatch.setattr(Checkpoint, "remove", lambda self: None)
+def test_a_finished_training_is_not_prolonged(program, tmp_path):
+    """However often it was allowed to write before."""
     checkpoint = Checkpoint(tmp_path / "fit.npz", "mark")
     _, expected = run(program, scripted([1.0, 2.0, 3.0])[0], (), checkpoint, patience=2)
     state, weights = run(program, scripted([])[0], (), checkpoint, patience=2)

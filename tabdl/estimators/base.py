@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ from tabdl.estimators.rows import (
     automatic_folds,
     category_order,
     check_features,
+    check_roles,
+    check_schema,
     derive,
     draw_seed,
     hold_out,
+    join_weights,
     make_folds,
     make_rows,
     rows_to_learn,
@@ -45,8 +48,8 @@ class Estimator(Predictor):
 
     epochs: int | str = param(
         "auto",
-        "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`; as many "
-        "but at least one pass over a `tabdl.Parquet` file",
+        "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`; of a "
+        "`tabdl.Parquet` file that stays on disk as many steps in one pass or more, so fewer epochs than 12 of a long one",
         low=1,
         options=("auto",),
     )
@@ -83,14 +86,23 @@ class Estimator(Predictor):
     patience: int = param(
         16, "epochs without a better validation score before training stops; schedules with cycles stop at the end of one", low=1
     )
-    time_limit: float | None = param(None, "seconds of training; the schedule is shortened to fit", low=0)
+    time_limit: float | None = param(
+        None,
+        "seconds of training and of what it compiles, up to the end of a call of up to 128 steps; the schedule is shortened to "
+        "fit. Folds that are trained one after the other share what the first one's compilation leaves",
+        low=0,
+    )
     callbacks: tuple | list | None = param(
         None,
         "Keras callbacks, copied for each fit; 'val_loss' is the validation score, its sign turned where larger is better; "
-        "batch events come every up to 128 steps",
+        "batch events come every up to 128 steps. Folds of `TabM`, `Neighbors` and `Tabular` are trained one after the other, "
+        "each a fit of its own for which the callbacks are copied anew, and so are the parts of `Tabular`",
     )
     checkpoint: str | Path | None = param(
-        None, "file that keeps the state of a running fit; the same fit goes on from there; needs an int as random_state"
+        None,
+        "file that keeps the state of a running fit; the same fit goes on from there; needs an int as random_state. Folds that "
+        "are trained one after the other have a file each, with '.fold0', '.fold1' ... behind the name, and so have the parts of "
+        "`Tabular`, with '.tabm0', '.neighbors' ...; all are removed when the fit ends",
     )
     warm_start: bool = param(False, "whether the next fit goes on from the weights of the last one")
     device: str | None = param(None, "'cpu', 'gpu' or 'gpu:1'; None: the backend's own choice")
@@ -118,7 +130,7 @@ class Estimator(Predictor):
             Numbers, text, dates, booleans, gaps as they are. A `tabdl.Parquet` file need not fit into memory: see there how it
             is read, and what `epochs`, `patience` and `history_` mean then.
         y : array (rows,) or (rows, outputs), or the name of a column of X
-            What to predict.
+            What to predict. Durations count in seconds.
         sample_weight : array (rows,) or the name of a column of X, optional
             Weight of each row in loss, encoding and scaling; an integer counts like repeated rows.
         X_val, y_val, sample_weight_val : like X, y, sample_weight, optional
@@ -150,17 +162,22 @@ class Estimator(Predictor):
                 f"checkpoint={str(self.checkpoint)!r} expects an int as random_state, received {self.random_state!r}: "
                 "only a fit with the same seed can go on"
             )
+        warm = self.warm_start and hasattr(self, "weights_")
+        if warm and len(self.encoders_) > 1:
+            raise ParameterError(
+                f"warm_start goes on with one model, received a last fit with one for each of {len(self.encoders_)} folds; "
+                "fit with warm_start=False, or give both fits bagging=1"
+            )
+        check_schema(schema, y, sample_weight)
         seed = draw_seed(self.random_state)
+        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)  # first: it never is a long file
         rows = self._read_rows(X, y, sample_weight, seed)
-        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)
-        self._check_stream(rows)
         if rows.frame.rows < 2:
             raise SchemaError(
                 f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required."
             )
         for name, cells in rows.frame.columns.items() if not isinstance(schema, Schema) else ():
             check_finite(name, cells)  # before rows are held out: the message numbers rows as the user does
-        warm = self.warm_start and hasattr(self, "weights_")
         target = self.target_ if warm else self._make_target(rows)
         folds = self._count_folds(rows, alone=held is not None or warm)
         if held is None and self.validation_fraction > 0 and folds == 1:
@@ -219,11 +236,13 @@ class Estimator(Predictor):
         """seed: of the sample of a Parquet file that is too long to be read as a whole; None where no such file is expected."""
         if y is None:
             raise TargetError(f"{type(self).__name__} requires y to be passed, but the target y is None")
+        check_roles(y, sample_weight)
         if isinstance(X, Parquet):
             streaming.check_names(X, y, sample_weight)
             if X.rows > streaming.SAMPLE:
-                classes = hasattr(self, "predict_proba")
-                return streaming.sample(X, y, sample_weight, self._check_y, classes, streaming.check_seed(X, seed))
+                seed = streaming.check_seed(X, seed)
+                streaming.check_options(self, X)
+                return streaming.sample(X, y, sample_weight, self._check_y, hasattr(self, "predict_proba"), seed)
             X = X.read()
         frame, order = read_frame(X), category_order(y)
         if isinstance(y, str):
@@ -232,16 +251,6 @@ class Estimator(Predictor):
             frame, sample_weight, _ = take_column(frame, sample_weight, "sample_weight")
         check_features(frame)
         return make_rows(frame, self._check_y(y), sample_weight, order)
-
-    def _check_stream(self, rows: Rows) -> None:
-        """What a fit needs all rows in memory for."""
-        for name, allowed in (("bagging", (1, "auto")), ("checkpoint", (None,))):
-            value = getattr(self, name)
-            if rows.stream is not None and value not in allowed:
-                raise ParameterError(
-                    f"{name}={value!r} expects rows in memory, received a Parquet file of more than {streaming.SAMPLE:,} rows; "
-                    f"leave {name} out, or read the file and fit the table"
-                )
 
     def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, folds: int = 1) -> None:
         if not isinstance(schema, Schema):
@@ -278,6 +287,14 @@ class Estimator(Predictor):
         if found and len(folds) > 1:
             order = np.argsort(np.concatenate([fold.held_rows for fold in folds if fold.held_rows is not None]))
             self.out_of_fold_ = rows.spread(self._calibrated(np.concatenate(found)[order]))
+        if not partial:
+            self._remove_checkpoints(len(folds))
+
+    def _remove_checkpoints(self, folds: int) -> None:
+        from tabdl.training.fitting import checkpoint_files
+
+        for path in checkpoint_files(self, folds):
+            path.unlink(missing_ok=True)
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
         """Train the copies of each fold; decoded predictions of each fold's held-out rows by those that have not seen them."""
@@ -308,7 +325,7 @@ class Estimator(Predictor):
         """(y, outputs, weight, count of rows of equal weight that they tell of) of all held-out rows."""
         held = [fold.held for fold in folds if fold.held is not None]
         y = np.concatenate([part.y for part in held])
-        weight, sample_weight = _joined(map(self._row_weights, held)), _joined(part.weight for part in held)
+        weight, sample_weight = join_weights(map(self._row_weights, held)), join_weights(part.weight for part in held)
         return y, np.concatenate(found), weight, effective_rows(len(y), weight, sample_weight)
 
     def _fold(self, encoder: TableEncoder, rows: Rows, index: np.ndarray | None, held: Rows | None, rest: Any) -> Fold:
@@ -376,9 +393,3 @@ class Estimator(Predictor):
 
         weight: as in the validation score. count: of how many rows of equal weight they tell.
         """
-
-
-def _joined(weights: Iterable[np.ndarray | None]) -> np.ndarray | None:
-    """Weights of several parts, all of which have them, or none."""
-    given = [weight for weight in weights if weight is not None]
-    return np.concatenate(given) if given else None

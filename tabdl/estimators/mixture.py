@@ -79,6 +79,10 @@ class Mixture(Estimator):
         self._live = Live()
         return [mix(self.shares_, np.stack(own)) for own in zip(*found, strict=True)]
 
+    def _remove_checkpoints(self, folds: int) -> None:
+        for part in self.parts_.values():
+            part._remove_checkpoints(folds)
+
     def _nats(self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None, count: float) -> float:
         """Negative log-likelihood of held-out rows, up to a constant: how much the rows say about the shares."""
         from tabdl.training import metrics

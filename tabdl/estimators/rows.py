@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ import numpy as np
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, canonical
+from tabdl.schema import Schema
 
 if TYPE_CHECKING:
     from tabdl.estimators.streaming import Stream
 
+ALL_ZERO = "sample_weight should be positive for some rows, received zeros only"
 FEWEST = 5  # validation rows below which a score says nothing
 
 
@@ -90,14 +93,22 @@ def make_rows(frame: Frame, y: np.ndarray, sample_weight: Any, order: list | Non
     weight = check_weight(sample_weight, frame.rows)
     counted = np.flatnonzero(weight > 0)
     if len(counted) == 0:
-        raise ParameterError("sample_weight should be positive for some rows, received zeros only")
+        raise ParameterError(ALL_ZERO)
     rows = Rows(frame, y, None if np.ptp(weight[counted]) == 0 else weight, order)
     return rows if len(counted) == frame.rows else replace(rows.take(counted), counted=weight > 0)
 
 
 def check_weight(sample_weight: Any, rows: int) -> np.ndarray:
     """float64 (rows,), finite and not negative; one number stands for all rows."""
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    given = np.asarray(sample_weight)
+    try:
+        weight = given.astype(np.float64)
+    except (TypeError, ValueError) as cause:
+        odd = next(value for value in given.ravel().tolist() if not isinstance(value, (int, float)))
+        raise ParameterError(
+            f"sample_weight expects numbers, received {type(odd).__name__} such as {odd!r}; give one number a row, or the name "
+            "of a column that holds numbers"
+        ) from cause
     if weight.ndim == 0:
         weight = np.full(rows, weight)
     if weight.shape != (rows,):
@@ -105,6 +116,31 @@ def check_weight(sample_weight: Any, rows: int) -> np.ndarray:
     if not np.all(np.isfinite(weight)) or np.any(weight < 0):
         raise ParameterError("sample_weight should be finite and not negative, received NaN, infinity or a number below 0")
     return weight
+
+
+def check_roles(y: Any, sample_weight: Any) -> None:
+    """A column of X has one role."""
+    if isinstance(y, str) and isinstance(sample_weight, str) and y == sample_weight:
+        raise ParameterError(
+            f"y and sample_weight expect two columns, received {y!r} for both; name another one, or leave sample_weight out"
+        )
+
+
+def check_schema(schema: Any, y: Any, sample_weight: Any) -> None:
+    """A schema, or kinds, of columns to learn from."""
+    described = {column.name for column in schema.used} if isinstance(schema, Schema) else set(schema or ())
+    for role, name in (("y", y), ("sample_weight", sample_weight)):
+        if isinstance(name, str) and name in described:
+            raise SchemaError(
+                f"schema describes {name!r}, which {role} takes out of the columns to learn from; leave it out of the schema, as "
+                f"Schema.infer(X.drop(columns={name!r})) does"
+            )
+
+
+def join_weights(weights: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """Weights of several parts, all of which have them, or none."""
+    given = [weight for weight in weights if weight is not None]
+    return np.concatenate(given) if given else None
 
 
 def take_column(frame: Frame, name: str, role: str) -> tuple[Frame, np.ndarray, list | None]:

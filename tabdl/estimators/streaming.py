@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,9 @@ import numpy as np
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
-from tabdl.estimators.rows import Rows, check_features, check_weight, derive, take_column
+from tabdl.estimators.rows import ALL_ZERO, Rows, check_features, check_weight, derive, take_column
 from tabdl.frames import Frame, read_frame
-from tabdl.parquet import Parquet
+from tabdl.parquet import Parquet, stacked
 
 if TYPE_CHECKING:
     from tabdl.training.blocks import Blocks
@@ -74,7 +75,7 @@ def read_targets(batch: Any, y: str, weight: str | None) -> tuple[Rows, np.ndarr
 
 def check_names(table: Parquet, y: Any, weight: Any) -> None:
     """y and sample_weight of a Parquet file are names of its columns."""
-    header = Frame(dict.fromkeys(table.columns, np.zeros(0)), 0)
+    header = _header(table)
     for role, name in (("y", y), ("sample_weight", weight)):
         if isinstance(name, str):
             header, _, _ = take_column(header, name, role)
@@ -84,6 +85,20 @@ def check_names(table: Parquet, y: Any, weight: Any) -> None:
                 f"write it into the file as a column, or read the file into memory"
             )
     check_features(header)
+
+
+def _header(table: Parquet) -> Frame:
+    return Frame(dict.fromkeys(table.columns, np.zeros(0)), 0)
+
+
+def named_cells(X: Any, cells: Any, role: str) -> Any:
+    """Cells of a column of X where its name was given, else what was given."""
+    if not isinstance(cells, str):
+        return cells
+    if isinstance(X, Parquet):
+        take_column(_header(X), cells, role)
+        X = stacked([batch for _, batch in X.batches([cells])])
+    return take_column(read_frame(X), cells, role)[1]
 
 
 def check_seed(table: Parquet, seed: int | None) -> int:
@@ -96,37 +111,61 @@ def check_seed(table: Parquet, seed: int | None) -> int:
     return seed
 
 
+def check_options(estimator: Any, table: Parquet) -> None:
+    """What a fit needs all rows in memory for; told before any is read."""
+    for name, allowed in (("bagging", (1, "auto")), ("checkpoint", (None,))):
+        value = getattr(estimator, name)
+        if value not in allowed:
+            raise ParameterError(
+                f"{name}={value!r} expects rows in memory, received {table.path} with more than {SAMPLE:,} rows; "
+                f"leave {name} out, or read the file and fit the table"
+            )
+
+
 def sample(table: Parquet, y: str, weight: str | None, check_y: Callable[[Any], np.ndarray], classes: bool, seed: int) -> Rows:
-    """`SAMPLE` rows drawn at random from a larger file, with the `Stream` of all; y and weight are checked in every row.
+    """`SAMPLE` rows drawn at random from those of a larger file that count, with the `Stream` of all; every y is checked.
 
     classes: whether y holds classes, all of which are found.
     """
     rng = np.random.default_rng(derive(seed, "sample"))
-    chosen = np.sort(rng.choice(table.rows, SAMPLE, replace=False, shuffle=False))
-    kept, counted, count = [], Counter(), 0
+    total = _counted(table, weight)
+    chosen = np.sort(rng.choice(total, min(SAMPLE, total), replace=False, shuffle=False))  # numbers among rows that count
+    kept, numbers, counted, count = [], [], Counter(), 0
     for first, batch in table.batches():
-        own = chosen[slice(*np.searchsorted(chosen, (first, first + batch.num_rows)))]
-        kept.append(batch.take(own - first))
         told, counts = read_targets(batch.select([name for name in batch.column_names if name in (y, weight)]), y, weight)
-        target = check_y(told.y)[counts]
+        place = np.flatnonzero(counts)
+        own = place[chosen[slice(*np.searchsorted(chosen, (count, count + len(place))))] - count]
+        kept.append(batch.take(own))
+        numbers.append(first + own)
+        target = _quietly(check_y, told.y)[counts]
         count += len(target)
         if classes:
-            values, place = np.unique(target, return_inverse=True)
-            shares = np.bincount(place, None if told.weight is None else told.weight[counts], len(values))
+            values, codes = np.unique(target, return_inverse=True)
+            shares = np.bincount(codes, None if told.weight is None else told.weight[counts], len(values))
             counted.update(dict(zip(values.tolist(), shares.tolist(), strict=True)))
-    rows, counts = read_targets(_joined(kept), y, weight)
-    rows.y = check_y(rows.y)
-    if not counts.any():
-        raise ParameterError("sample_weight should be positive for some rows, received zeros only")
-    stream = Stream(table, y, weight, chosen[counts], count, rows.y.dtype, dict(counted))
-    return replace(rows if counts.all() else rows.take(np.flatnonzero(counts)), stream=stream)
+    if len(counted) > total / 2:
+        warnings.warn(f"y={y!r} has {len(counted):,} classes in {total:,} rows; are these numbers? use a Regressor", stacklevel=2)
+    rows, _ = read_targets(stacked(kept), y, weight)
+    rows.y = _quietly(check_y, rows.y)
+    return replace(rows, stream=Stream(table, y, weight, np.concatenate(numbers), total, rows.y.dtype, dict(counted)))
 
 
-def _joined(batches: list[Any]) -> Any:
-    """Tables below each other; values of categories, which each row group numbers on its own, are numbered anew."""
-    import pyarrow
+def _quietly(check_y: Callable[[Any], np.ndarray], y: np.ndarray) -> np.ndarray:
+    """Some rows may have many classes, all rows few."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return check_y(y)
 
-    return pyarrow.concat_tables(batches).unify_dictionaries().combine_chunks()
+
+def _counted(table: Parquet, weight: str | None) -> int:
+    """Rows of weight above 0."""
+    if weight is None:
+        return table.rows
+    cells = (take_column(read_frame(batch), weight, "sample_weight")[1] for _, batch in table.batches([weight]))
+    total = sum(np.count_nonzero(check_weight(own, len(own))) for own in cells)
+    if not total:
+        raise ParameterError(ALL_ZERO)
+    return int(total)
 
 
 def make_blocks(estimator: Any, rows: Rows, encoder: TableEncoder, scale: float) -> Blocks | None:

@@ -12,6 +12,8 @@ from tabdl.errors import ParameterError, TargetError
 from tabdl.estimators import calibration
 from tabdl.estimators.base import Estimator
 from tabdl.estimators.rows import Rows
+from tabdl.estimators.streaming import named_cells
+from tabdl.frames import canonical
 from tabdl.params import param
 from tabdl.targets import Classes, Counts, Labels, Numbers, Ordinal, Quantiles, Target
 
@@ -149,6 +151,11 @@ class Classifier(ClassifierMixin, Estimator):
             return (probabilities > 0.5).astype(int)
         return self.classes_[probabilities.argmax(axis=1)]
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy, of several labels that of the whole row; y and sample_weight may be names of columns of X."""
+        y, sample_weight = named_cells(X, y, "y"), named_cells(X, sample_weight, "sample_weight")
+        return float(super().score(X, y, sample_weight))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -187,6 +194,13 @@ class Regressor(RegressorMixin, Estimator):
 
     def _check_y(self, y: Any) -> np.ndarray:
         y = _plain(y)
+        if y.dtype.kind in "mO":  # durations in seconds, as where y is the name of a column
+            y = canonical(y.reshape(-1), "y").reshape(y.shape)
+        if y.dtype.kind == "M":
+            raise TargetError(
+                "expected numbers or durations in y, received points in time; subtract one, as y - y.min() does: durations are "
+                "learned and predicted in seconds"
+            )
         try:
             y = y.astype(np.float64)
         except (TypeError, ValueError) as cause:
@@ -280,7 +294,8 @@ class Regressor(RegressorMixin, Estimator):
         return calibration.interval(self.target_, self.radii_, self.predict(X), step)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """R2 of the predictions; with `quantiles=` of the level nearest the median."""
+        """R2, with `quantiles=` of the level nearest the median; y and sample_weight may be names of columns of X."""
+        y, sample_weight = self._check_y(named_cells(X, y, "y")), named_cells(X, sample_weight, "sample_weight")
         if self.quantiles is None:
             return float(super().score(X, y, sample_weight))
         from sklearn.metrics import r2_score

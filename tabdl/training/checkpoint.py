@@ -52,9 +52,9 @@ class Checkpoint:
             )
         return plain, groups
 
-    def write(self, plain: dict[str, Any], groups: dict[str, list[np.ndarray]]) -> None:
-        """Replace the file, unless writing would cost more than its share of the time."""
-        if self.path is None or time.monotonic() < self._due:
+    def write(self, plain: dict[str, Any], groups: dict[str, list[np.ndarray]], last: bool = False) -> None:
+        """Replace the file, unless writing would cost more than its share of the time and more will come."""
+        if self.path is None or (time.monotonic() < self._due and not last):
             return
         start = time.monotonic()
         plain = plain | {"mark": self.mark, "groups": {g: len(arrays) for g, arrays in groups.items()}}
@@ -71,8 +71,3 @@ class Checkpoint:
             raise
         spent = time.monotonic() - start
         self._due = time.monotonic() + spent / BUDGET
-
-    def remove(self) -> None:
-        """The fit is finished: nothing to go on with."""
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)

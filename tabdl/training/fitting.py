@@ -15,10 +15,11 @@ from tabdl.errors import ParameterError
 from tabdl.network import set_weights, weight_paths
 from tabdl.training.blocks import Blocks, ahead
 from tabdl.training.checkpoint import Checkpoint, fingerprint
+from tabdl.training.clock import Clock
 from tabdl.training.initial import adapt, widen
 from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
 from tabdl.training.program import Program, get_program
-from tabdl.training.train import Copy, Settings, Training, Validation, train
+from tabdl.training.train import Copy, Settings, Validation, train
 
 Arrays = dict[str, np.ndarray]
 MEMORABLE = 50_000  # rows from which a network that compares rows picks what it keeps
@@ -43,6 +44,17 @@ class Source:
     rows: np.ndarray | None
     validation: Validation | None
     blocks: Blocks | None = None  # all training rows, if those in `arrays` are a sample
+
+
+@dataclass(frozen=True)
+class Run:
+    """Copies that learn side by side in one graph: those of the whole fit, or of one of the folds that are trained apart."""
+
+    sources: list[Source]
+    seeds: list[int]
+    start: Arrays | None
+    settings: Settings
+    checkpoint: Checkpoint
 
 
 def _check_start(model: Any, start: Arrays, copies: int) -> None:
@@ -98,7 +110,7 @@ def make_settings(
         weight_decay=float(estimator.weight_decay),
         patience=math.ceil(estimator.patience * (1 if blocks is None else blocks.in_pass)),
         seed=seed,
-        time_limit=None if estimator.time_limit is None else estimator.time_limit / fold[1],
+        time_limit=estimator.time_limit,
         verbose=int(estimator.verbose),
         optimizer=estimator.optimizer,
         momentum=float(estimator.momentum),
@@ -109,18 +121,32 @@ def make_settings(
     )
 
 
-def _mark(network: Any, settings: Settings, arrays: Arrays, copies: list[Copy], start: Arrays | None) -> str:
+def _mark(network: Any, settings: Settings, sources: list[Source], target: Arrays, seeds: list[int], start: Arrays | None) -> str:
     """Fingerprint of everything that decides a fit; how much it prints and how long it may take do not."""
     params = {k: v.__qualname__ if callable(v) else repr(v) for k, v in network.network_params().items()}
     fixed = replace(settings, verbose=0, time_limit=None, title="")
-    begun = {} if start is None else {f"start/{k}": v for k, v in start.items()}
-    for i, copy in enumerate(copies):
-        judged = {} if copy.validation is None else copy.validation.arrays
-        begun |= {f"val {i}/{k}": v for k, v in judged.items()}
-        begun |= {} if copy.rows is None else {f"rows {i}": copy.rows}
-    scored = None if copies[0].validation is None else copies[0].validation.name
-    told = [params, repr(fixed), backends.name(), scored, [c.seed for c in copies]]
-    return fingerprint(arrays | begun, json.dumps(told, sort_keys=True))
+    arrays = _stacked(sources, target) | ({} if start is None else {f"start/{k}": v for k, v in start.items()})
+    for i, source in enumerate(sources):
+        judged = {} if source.validation is None else source.validation.arrays
+        arrays |= {f"val {i}/{k}": v for k, v in judged.items()}
+        arrays |= {} if source.rows is None else {f"rows {i}": source.rows}
+    scored = None if sources[0].validation is None else sources[0].validation.name
+    told = [params, repr(fixed), backends.name(), scored, seeds]
+    return fingerprint(arrays, json.dumps(told, sort_keys=True))
+
+
+def _stacked(sources: list[Source], target: Arrays) -> Arrays:
+    """What copies that learn side by side are given: inputs (tables, rows, columns), target and weight."""
+    inputs = {k: np.stack([s.arrays[k] for s in sources]) for k in sources[0].arrays}
+    return inputs | {"target": target["target"], "weight": target["weight"].astype(np.float32)}
+
+
+def checkpoint_files(estimator: Any, folds: int) -> list[Path]:
+    """Where a fit keeps its state: a file, or one for each fold that is trained apart."""
+    if estimator.checkpoint is None:
+        return []
+    path = Path(estimator.checkpoint)
+    return [Path(f"{path}.fold{i}") for i in range(folds)] if folds > 1 and estimator.folds_apart else [path]
 
 
 def _copies(
@@ -163,20 +189,38 @@ def fit_network(
 
     target: "target" (rows, columns) and "weight" (rows,). seeds: one a copy, those of the first source first.
     """
+    program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
+    runs = _runs(estimator, network, sources, target, seeds, start, partial)
+    for run in runs:
+        run.checkpoint.read()  # refuses that of another fit before any fold is trained
+    clock = Clock(estimator.time_limit, len(runs))
+    done = [_train_run(estimator, program, network, run, target, clock) for run in runs]
+    return done[0] if len(done) == 1 else _one_of_folds(done, len(seeds) // len(sources))
+
+
+def _runs(
+    estimator: Any, network: Any, sources: list[Source], target: Arrays, seeds: list[int], start: Arrays | None, partial: bool
+) -> list[Run]:
+    """All sources in one run, or each in its own; these share their compiled steps."""
     counts = [len(target["target"]) if s.rows is None else len(s.rows) for s in sources]
-    if len(sources) == 1 or not estimator.folds_apart:
-        return _fit_together(estimator, sources, counts, target, seeds, start=start, partial=partial)
-    copies, folds = len(seeds) // len(sources), []
-    for i, source in enumerate(sources):
-        own = slice(i * copies, (i + 1) * copies) if copies > 1 else i
-        begun = None if start is None else {k: v[own] for k, v in start.items()}
-        given = seeds[i * copies : (i + 1) * copies]
-        fold = (i, len(sources))
-        folds.append(_fit_together(estimator, [source], counts, target, given, start=begun, partial=partial, fold=fold))
-    return _joined(folds, copies)
+    parts = len(sources) if estimator.folds_apart else 1
+    files = [None] * parts if partial else checkpoint_files(estimator, parts) or [None] * parts
+    copies, runs, blocks = len(seeds) // parts, [], sources[0].blocks
+    rows, fewest = (max(counts), min(counts)) if blocks is None else (blocks.size, None)
+    for i, path in enumerate(files):
+        own = slice(i * copies, (i + 1) * copies)
+        given = sources if parts == 1 else [sources[i]]
+        begun = start
+        if start is not None and parts > 1:
+            begun = {k: v[own] if copies > 1 else v[i] for k, v in start.items()}
+        told = {"fold": (i, parts), "fewest": fewest, "going_on": start is not None, "blocks": blocks}
+        settings = make_settings(estimator, rows, seeds[i * copies], partial, **told)
+        mark = "" if path is None else _mark(network, settings, given, target, seeds[own], begun)
+        runs.append(Run(given, seeds[own], begun, settings, Checkpoint(path, mark)))
+    return runs
 
 
-def _joined(folds: list[Fitted], copies: int) -> Fitted:
+def _one_of_folds(folds: list[Fitted], copies: int) -> Fitted:
     """Fits of `copies` models each as one; the history has means of the folds that still ran, and sums of seconds."""
     join = np.stack if copies == 1 else np.concatenate
     weights = {k: join([fold.weights[k] for fold in folds]) for k in folds[0].weights}
@@ -192,38 +236,16 @@ def _joined(folds: list[Fitted], copies: int) -> Fitted:
     return Fitted(weights, {k: [*map(float, v)] for k, v in history.items()}, best, folds[0].program, values)
 
 
-def _fit_together(
-    estimator: Any,
-    sources: list[Source],
-    counts: list[int],
-    target: Arrays,
-    seeds: list[int],
-    *,
-    start: Arrays | None,
-    partial: bool,
-    fold: tuple[int, int] = (0, 1),
-) -> Fitted:
-    """Fit of all sources in one graph; counts: training rows of these and of other folds, which share their compiled steps."""
-    program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
-    copies = _copies(estimator, program, network, sources, target, seeds, start)
-    if sources[0].blocks is not None:
-        done = _train_blocks(estimator, program, copies, sources[0].blocks, seeds[0], start is not None)
+def _train_run(estimator: Any, program: Program, network: Any, run: Run, target: Arrays, clock: Clock) -> Fitted:
+    copies = _copies(estimator, program, network, run.sources, target, run.seeds, run.start)
+    told = {"callbacks": list(estimator.callbacks or []), "checkpoint": run.checkpoint, "clock": clock}
+    blocks = run.sources[0].blocks
+    if blocks is None:
+        done = train(program, copies, _stacked(run.sources, target), run.settings, **told)
     else:
-        arrays = {k: np.stack([s.arrays[k] for s in sources]) for k in sources[0].arrays}
-        arrays |= {"target": target["target"], "weight": target["weight"].astype(np.float32)}
-        told = {"fold": fold, "fewest": min(counts), "going_on": start is not None}
-        settings = make_settings(estimator, max(counts), seeds[0], partial, **told)
-        checkpoint = None
-        if estimator.checkpoint is not None and not partial:
-            path = estimator.checkpoint if fold[1] == 1 else Path(f"{estimator.checkpoint}.fold{fold[0]}")
-            checkpoint = Checkpoint(path, _mark(network, settings, arrays, copies, start))
-        done = train(program, copies, arrays, settings, callbacks=list(estimator.callbacks or []), checkpoint=checkpoint)
+        stream = blocks.stream(run.seeds[0])
+        tables = ({k: v if k in backends.SHARED else v[None] for k, v in block.items()} for block in stream)
+        with ahead(tables) as give:
+            done = train(program, copies, give, run.settings, **told)
     weights = done.weights()
     return Fitted(weights, done.history, done.best_epoch, program, program.values(weights, len(copies)))
-
-
-def _train_blocks(estimator: Any, program: Program, copies: list[Copy], blocks: Blocks, seed: int, going_on: bool) -> Training:
-    settings = make_settings(estimator, blocks.size, seed, False, going_on=going_on, blocks=blocks)
-    tables = ({k: v if k in backends.SHARED else v[None] for k, v in block.items()} for block in blocks.stream(seed))
-    with ahead(tables) as give:
-        return train(program, copies, give, settings, callbacks=list(estimator.callbacks or []))

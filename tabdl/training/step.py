@@ -54,6 +54,8 @@ class Step:
     fused: whether TensorFlow compiles it with XLA.
     """
 
+    ran: Any = None  # the plan that it was last compiled for
+
     knobs = KNOBS
 
     def __init__(self, model: Any, optimizer: str, loss: Callable[[Any, Any], Any], fused: bool = False):

@@ -12,6 +12,7 @@ import numpy as np
 from tabdl import backends
 from tabdl.errors import ParameterError
 from tabdl.training.checkpoint import Checkpoint
+from tabdl.training.clock import Clock
 from tabdl.training.listeners import Listeners
 from tabdl.training.order import Plan
 from tabdl.training.program import Program
@@ -92,11 +93,13 @@ class Copy:
 class Training:
     """State of one fit: where it stands, the best weights of each copy so far, the history."""
 
-    def __init__(self, program: Program, settings: Settings, copies: list[Copy], callbacks: list[Any]):
-        self.program, self.settings, self.copies = program, settings, copies
+    def __init__(self, program: Program, settings: Settings, copies: list[Copy], callbacks: list[Any], clock: Clock):
+        self.program, self.settings, self.copies, self.clock = program, settings, copies, clock
         self.plans = [settings.plan if c.rows is None else settings.plan.of_rows(len(c.rows)) for c in copies]
         self.step, self.run = program.training(settings.optimizer, tuple(c.table for c in copies))
+        self.cold, self.step.ran = self.step.ran != settings.plan, settings.plan
         self.epoch, self.epochs, self.progress, self.rate_scale = 0, settings.epochs, 0.0, 1.0
+        self.warm_since = 0.0  # epochs: those after it tell what an epoch takes
         self.history: dict[str, list[float]] = {}
         self.best: list[np.ndarray] = []  # flat (copies, weights), then the other variables (copies, ...)
         self.best_epoch, self.best_score = [0] * len(copies), [np.inf] * len(copies)
@@ -117,13 +120,14 @@ class Training:
         self.state = backends.to_device((groups["flat"][0], groups["slots"], groups["fixed"]))
         for key in KEPT:
             setattr(self, key, plain[key])
+        self.warm_since = self.epoch
         self.best = groups["best"]
 
-    def save(self, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint, last: bool = False) -> None:
         if checkpoint.path is not None:
             flat, slots, fixed = backends.to_host(self.state)
             groups = {"flat": [flat], "slots": slots, "fixed": fixed, "best": self.best}
-            checkpoint.write({k: getattr(self, k) for k in KEPT}, groups)
+            checkpoint.write({k: getattr(self, k) for k in KEPT}, groups, last)
 
     def call(self, moment: str, *arguments: Any) -> None:
         """Tell the user's callbacks; they see, and may change, the first copy's weights and the learning rate."""
@@ -148,7 +152,7 @@ class Training:
         rows = [own if c.rows is None else c.rows[own].astype(np.int32) for (own, _), c in zip(drawn, self.copies, strict=True)]
         return np.stack(rows, axis=2), np.stack([keep for _, keep in drawn], axis=2)
 
-    def run_epoch(self, data: Any, bar: Progress, deadline: float) -> float:
+    def run_epoch(self, data: Any, bar: Progress) -> float:
         """One pass over the rows; returns the mean training loss."""
         s, plan = self.settings, self.settings.plan
         share = (1 - self.progress) / (self.epochs - self.epoch)  # of the schedule, spent in this epoch
@@ -170,7 +174,9 @@ class Training:
             losses.append(float(loss.mean()))
             self.call("on_train_batch_end", (chunk + 1) * plan.steps - 1, {"loss": losses[-1]})
             bar.advance(plan.steps)
-            if self.stopped or time.monotonic() > deadline:
+            if plan.chunks > 1:
+                self.warm(self.epoch + 1 / plan.chunks)
+            if self.stopped or self.clock.over():
                 self.stopped = True
                 break
         self.progress += share
@@ -254,14 +260,20 @@ class Training:
                 for kept, now in zip(self.best, (flat, *fixed), strict=True):
                     kept[c] = now[c]
 
-    def replan(self, started: float, done_before: int) -> None:
-        """Fewer epochs where the time limit would cut the schedule short; more again if the first ones, which compile, misled."""
-        limit = self.settings.time_limit
-        if limit is None:
-            return
-        spent = time.monotonic() - started
-        affordable = self.epoch + int(max(0.0, 0.95 * limit - spent) / (spent / max(1, self.epoch - done_before)))
-        self.epochs = max(self.epoch, min(self.settings.epochs, affordable))
+    def warm(self, epochs: float) -> None:
+        """The first call, after so many epochs in all, has compiled: what it took says nothing about the next ones."""
+        if self.cold:
+            self.cold, self.warm_since = False, epochs
+            self.clock.share()
+
+    def replan(self) -> None:
+        """Fewer epochs where the time limit would cut the schedule short; more again if earlier ones misled."""
+        self.warm(self.epoch)
+        self.stopped = self.stopped or self.clock.over()
+        told = self.epoch - self.warm_since
+        affordable = self.clock.affordable(told) if told > 0 else None
+        if affordable is not None:
+            self.epochs = min(self.settings.epochs, self.epoch + affordable)
 
     def weights(self) -> dict[str, np.ndarray]:
         """The best weights by name, (copies, ...) where there are several."""
@@ -279,32 +291,36 @@ def train(
     *,
     callbacks: list[Any] | None = None,
     checkpoint: Checkpoint | None = None,
+    clock: Clock | None = None,
 ) -> Training:
     """Train all copies from the weights of their models, side by side; `weights()` of the result has the best.
 
     arrays: inputs (tables, rows, columns) by name, "target" (rows, columns) and "weight" (rows,), weights of mean 1; or a
     function that gives those of an epoch, of one shape. What is said of epochs then holds for these pieces of a longer table.
+    clock: of the fit that this is a part of.
     """
-    checkpoint = checkpoint or Checkpoint(None, "")
-    started = time.monotonic()
-    deadline = np.inf if settings.time_limit is None else started + settings.time_limit
-    state = Training(program, settings, copies, callbacks or [])
+    checkpoint, clock = checkpoint or Checkpoint(None, ""), clock or Clock(settings.time_limit)
+    clock.start()
+    state = Training(program, settings, copies, callbacks or [], clock)
     saved = checkpoint.read()
     if saved is not None:
         state.resume(saved)
     first, plan = state.epoch, settings.plan
+    if not state.cold:
+        clock.share()
     data = None if callable(arrays) else backends.to_device(arrays)
     state.call("on_train_begin")
     with Progress(settings.title, settings.verbose, (state.epochs - first) * plan.chunks * plan.steps) as bar:
         while state.epoch < state.epochs and not state.stopped:
             begun = time.monotonic()
-            loss = state.run_epoch(backends.to_device(arrays(state.epoch)) if callable(arrays) else data, bar, deadline)
+            loss = state.run_epoch(backends.to_device(arrays(state.epoch)) if callable(arrays) else data, bar)
             state.judge(loss, time.monotonic() - begun)
-            state.replan(started, first)
+            state.replan()
             total = (state.epochs - first) * plan.chunks * plan.steps
             bar.report(state.epoch, state.epochs, total, {k: v[-1] for k, v in state.history.items() if k != "epoch"})
             state.save(checkpoint)
     state.call("on_train_end")
+    clock.finish()
+    state.save(checkpoint, last=True)  # what else belongs to the fit may fail, and need not train this again
     state.finish()
-    checkpoint.remove()
     return state
