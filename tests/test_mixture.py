@@ -6,6 +6,7 @@ import json
 import pickle
 import warnings
 import zipfile
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from effects import ROWS, X, c, effect, y
 
 import tabdl
 from tabdl.errors import ParameterError, TargetError
+from tabdl.estimators import mixture
 from tabdl.estimators.mixture import find_shares, mix
 from tabdl.estimators.rows import automatic_folds, make_folds
 from tabdl.testing import mixed_table
@@ -120,8 +122,12 @@ def test_parameters_off_their_default_reach_the_parts():
     assert classifier().get_params() == plain.get_params()
 
 
-def test_time_limit_is_shared():
-    assert {part.time_limit for part in regressor(time_limit=3.0).fit(X, y).parts_.values()} == {1.0}
+def test_time_limit_is_shared(monkeypatch):
+    with monkeypatch.context() as patch:
+        now = iter([100.0, 100.0, 102.0, 102.5])  # the first part takes 2 s of 3
+        patch.setattr(mixture, "time", SimpleNamespace(monotonic=lambda: next(now)))
+        limits = [part.time_limit for part in regressor(time_limit=3.0).fit(X, y).parts_.values()]
+    assert limits == [1.0, 0.5, 0.5]
     model = regressor(epochs=100_000, schedule="cosine", patience=10**6, time_limit=1.5).fit(X, y)
     assert sum(sum(part.history_["seconds"]) for part in model.parts_.values()) < 2.5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,6 @@ class Mixture(Estimator):
         parts = self.networks(kind, len(self.encoders_))
         for name, part in parts.items():
             part.set_params(**{k: v for k, v in given.items() if k in part.fields})
-            if self.time_limit is not None:
-                part.time_limit = self.time_limit / len(parts)
             if self.checkpoint is not None:
                 part.checkpoint = Path(f"{self.checkpoint}.{name}")
             self._share_columns(part)
@@ -65,7 +64,11 @@ class Mixture(Estimator):
         parts = self._make_parts(rows_to_learn(rows.total, len(folds)))
         if hasattr(self, "weights_"):
             self._go_on(parts)
-        found = [part._fit_folds(rows, folds, derive(seed, name), partial) for name, part in parts.items()]
+        found, end = [], time.monotonic() + (self.time_limit or 0)
+        for left, (name, part) in zip(range(len(parts), 0, -1), parts.items(), strict=True):
+            if self.time_limit is not None:  # an equal part of what the ones before have left
+                part.time_limit = max(0.0, end - time.monotonic()) / left
+            found.append(part._fit_folds(rows, folds, derive(seed, name), partial))
         self.parts_ = parts
         if found[0]:
             y, _, weight, count = self._held_out(folds, found[0])

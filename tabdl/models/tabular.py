@@ -20,7 +20,7 @@ class Tabular(TableNetwork):
 
     members: int | str = param(
         "auto",
-        "TabM networks, by turns mini and full, each with its own seed; 'auto': 2, and with `bagging` 1 a fold",
+        "TabM networks, by turns mini and full, each with its own seed; 'auto': 2, or 1 for each fold where there are folds",
         low=1,
         high=16,
         options=("auto",),
