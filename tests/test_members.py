@@ -1,4 +1,4 @@
-"""Copies of a network side by side: `members=`, the folds of `bagging=`, and both together."""
+"""Copies of a network side by side, `members=`, folds of `bagging=` or both: predictions, out of fold, going on, keeping."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from sklearn.base import clone
 
 import tabdl
 from tabdl.encoding.table import TableEncoder
-from tabdl.errors import ParameterError
 from tabdl.estimators.rows import derive, make_folds
 from tabdl.testing import mixed_table
 
@@ -240,67 +239,6 @@ def test_a_rare_class_missing_from_a_fold_is_no_trouble():
     model = classifier(bagging=3).fit(TABLE, y.astype(str))
     assert model.predict_proba(TABLE).shape == model.out_of_fold_.shape == (ROWS, 3)
     assert np.isfinite(model.out_of_fold_).all()
-
-
-# ---- weights -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("even", [True, False])
-def test_rows_of_weight_zero_are_as_if_absent_and_nan_out_of_fold(even):
-    weight = np.where(np.arange(ROWS) % 4 == 1, 0.0, 1.0 if even else 1.0 + np.arange(ROWS) % 3)
-    counted = weight > 0
-    strange = TABLE.copy()
-    strange.loc[~counted, "number"] = 1e6
-    model = classifier(bagging=3).fit(strange, CLASSES, weight)
-    without = classifier(bagging=3).fit(TABLE[counted], CLASSES[counted], weight[counted])
-    np.testing.assert_array_equal(model.predict_proba(TABLE), without.predict_proba(TABLE))
-    assert model.out_of_fold_.shape == (ROWS, 2)
-    np.testing.assert_array_equal(np.isnan(model.out_of_fold_).any(axis=1), ~counted)
-    np.testing.assert_array_equal(model.out_of_fold_[counted], without.out_of_fold_)
-
-
-def test_weights_of_a_fold_reach_its_encoder_and_its_loss():
-    heavy = np.where(SIGNAL > 0, 9.0, 1.0)
-    plain, pulled = regressor(bagging=2, epochs=10).fit(TABLE, SIGNAL), regressor(bagging=2, epochs=10).fit(TABLE, SIGNAL, heavy)
-    assert pulled.predict(TABLE).mean() > plain.predict(TABLE).mean()
-    assert all((a._numbers.center != b._numbers.center).any() for a, b in zip(plain.encoders_, pulled.encoders_, strict=True))
-    balanced = classifier(bagging=2, class_weight="balanced").fit(TABLE, CLASSES, heavy)
-    assert np.isfinite(balanced.out_of_fold_).all()
-
-
-# ---- what does not go together -----------------------------------------------------------------------------------------
-
-
-def test_bagging_refuses_validation_rows_warm_starts_and_partial_fits():
-    with pytest.raises(ParameterError, match="bagging=2 holds out folds of X itself; leave out X_val"):
-        classifier(bagging=2).fit(TABLE, CLASSES, X_val=TABLE, y_val=CLASSES)
-    with pytest.raises(ParameterError, match="bagging=2 holds out folds of all rows, which partial_fit never has; use bagging=1"):
-        classifier(bagging=2).partial_fit(TABLE, CLASSES)
-    model = classifier(bagging=2, warm_start=True).fit(TABLE, CLASSES)
-    before = model.predict_proba(TABLE)
-    with pytest.raises(ParameterError, match="warm_start"):
-        model.fit(TABLE, CLASSES)
-    with pytest.raises(ParameterError, match="bagging=2 holds out folds of all rows"):
-        model.partial_fit(TABLE, CLASSES)
-    np.testing.assert_array_equal(model.predict_proba(TABLE), before)
-
-
-def test_more_folds_than_rows_for_them_are_refused():
-    with pytest.raises(ParameterError, match="bagging=9 expects 18 rows or more, received 17; lower it"):
-        classifier(bagging=9).fit(TABLE[:17], CLASSES[:17])
-    assert len(classifier(bagging=9, epochs=1).fit(TABLE[:18], SIGNAL[:18] > 0).models_) == 9
-
-
-def test_folds_hold_out_each_row_once_and_keep_the_shares_of_the_classes():
-    y = np.array(["a"] * 70 + ["b"] * 30)
-    folds = make_folds(y, 5, 3, True)
-    np.testing.assert_array_equal(np.sort(np.concatenate([rest for _, rest in folds])), np.arange(100))
-    for index, rest in folds:
-        np.testing.assert_array_equal(np.sort(np.concatenate([index, rest])), np.arange(100))
-        assert (y[rest] == "b").sum() == 6
-    assert (folds[0][1] != make_folds(y, 5, 4, True)[0][1]).any()
-    sizes = {len(rest) for _, rest in make_folds(y[:98], 5, 3, False)}
-    assert sizes == {19, 20}
 
 
 # ---- going on ----------------------------------------------------------------------------------------------------------

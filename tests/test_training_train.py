@@ -9,54 +9,20 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from trainings import DATA, SETTINGS, Killed, X, make_program, run, same, scripted
 
 from tabdl.errors import ArtifactError, ParameterError
-from tabdl.models.mlp import MLP
 from tabdl.network import get_weights, set_weights
-from tabdl.spec import Head, Spec
 from tabdl.training import clock
 from tabdl.training import train as training
 from tabdl.training.checkpoint import Checkpoint
 from tabdl.training.order import Plan
-from tabdl.training.program import get_program
-from tabdl.training.train import Copy, Settings, Validation, train
-
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(60, 3)).astype(np.float32)
-Y = (X[:, :1] * 2 - X[:, 1:2]).astype(np.float32)
-DATA = {"numbers": X[None], "target": Y, "weight": np.ones(60, np.float32)}  # one table
-SETTINGS = Settings(
-    plan=Plan.of(60, 20), epochs=4, learning_rate=0.01, schedule="constant", warmup=0.0, weight_decay=0.0, patience=99, seed=5
-)
+from tabdl.training.train import Copy, train
 
 
 @pytest.fixture(scope="module")
 def program():
-    return get_program(MLP(units=(4,), dropout=0.2), Spec(numbers=3), Head(1, "identity", "mse"))
-
-
-def run(program, validation=None, callbacks=(), checkpoint=None, data=DATA, **changes):
-    """One copy from the weights of seed 1, in the order of `seed`."""
-    shared, network = program
-    settings = replace(SETTINGS, **changes)
-    copies = [Copy(shared.fresh_model(network, 1), settings.seed, validation=validation)]
-    state = train(shared, copies, data, settings, callbacks=list(callbacks), checkpoint=checkpoint)
-    return state, state.weights()
-
-
-def same(a, b):
-    return all(np.array_equal(a[k], b[k]) for k in a)
-
-
-def scripted(scores, larger=False):
-    """A validation that returns given scores, and the weights that it saw."""
-    seen = []
-
-    def score(predict):
-        seen.append(predict({"numbers": X}))
-        return scores[len(seen) - 1]
-
-    return Validation("made_up", larger, score), seen
+    return make_program()
 
 
 class Calls(keras.callbacks.Callback):
@@ -301,10 +267,6 @@ def test_a_diverging_training_says_so(program):
         run(program, data=huge)
 
 
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_resume_gives_the_same_weights_and_history_to_the_bit(program, tmp_path, monkeypatch, schedule):
     settings = dict(epochs=5, schedule=schedule, optimizer="adam", clip_norm=1.0)
@@ -354,55 +316,3 @@ def test_training_starts_from_the_weights_of_the_model_and_leaves_it_alone(progr
     assert all(np.abs(v - start[k]).max() < 1e-4 for k, v in ended.items())
     assert not same(ended, start)
     assert same(get_weights(model), start)
-
-
-def stopped_after(program, best, epochs=60, **settings):
-    """Epochs of a cyclic training whose score becomes better in the epochs `best` only."""
-    scores = [-float(epoch) if epoch in best else 1.0 for epoch in range(1, epochs + 1)]
-    state, _ = run(program, scripted(scores)[0], epochs=epochs, schedule="coslog4", **settings)
-    return len(state.history["epoch"])
-
-
-@pytest.mark.parametrize(
-    "best, last",
-    [
-        ([1], 12),  # cycles end in epochs 4, 12, 28 and 60
-        ([4, 5], 12),
-        ([8], 28),
-        ([8, 13], 28),
-        ([4, 12, 28], 60),
-        (list(range(1, 61)), 60),
-    ],
-)
-def test_a_cyclic_schedule_asks_for_patience_where_a_cycle_ends(program, best, last):
-    assert stopped_after(program, best, patience=5) == last
-    assert stopped_after(program, best, patience=99) == 60
-
-
-@pytest.mark.parametrize("epochs, last", [(3, 3), (7, 7), (20, 9), (40, 8), (99, 20)])
-def test_a_cycle_ends_in_the_epoch_nearest_to_its_end(program, epochs, last):
-    """Cycles end at 1/15, 3/15 and 7/15 of the training."""
-    assert stopped_after(program, [1], epochs, patience=7) == last
-
-
-def test_a_cyclic_training_that_is_resumed_stops_where_it_would_have(program, tmp_path, monkeypatch):
-    monkeypatch.setattr("tabdl.training.checkpoint.BUDGET", np.inf)
-
-    def killed(epoch, logs):
-        if epoch == 5:
-            raise Killed
-
-    kill, path = keras.callbacks.LambdaCallback(on_epoch_end=killed), tmp_path / "fit.npz"
-    settings = {"epochs": 60, "schedule": "coslog4", "patience": 5}
-    with pytest.raises(Killed):
-        run(program, scripted([1.0] * 9)[0], [kill], Checkpoint(path, "mark"), **settings)
-    state, _ = run(program, scripted([1.0] * 60)[0], (), Checkpoint(path, "mark"), **settings)
-    assert len(state.history["epoch"]) == 12
-
-
-def test_a_cycle_waits_for_every_copy(program):
-    shared, network = program
-    settings = replace(SETTINGS, epochs=60, schedule="coslog4", patience=5)
-    scores = [[1.0] * 60, [1.0] * 9 + [0.5] * 51]  # the second copy becomes better in epoch 10
-    copies = [Copy(shared.fresh_model(network, s), s, validation=scripted(own)[0]) for s, own in enumerate(scores)]
-    assert len(train(shared, copies, DATA, settings).history["epoch"]) == 28
