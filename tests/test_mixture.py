@@ -17,10 +17,10 @@ from effects import ROWS, X, c, effect, y
 
 import tabdl
 from tabdl.errors import ParameterError, TargetError
-from tabdl.estimators import mixture
 from tabdl.estimators.mixture import find_shares, mix
 from tabdl.estimators.rows import automatic_folds, make_folds
 from tabdl.testing import mixed_table
+from tabdl.training import clock
 
 TabularClassifier: Any = tabdl.TabularClassifier
 TabularRegressor: Any = tabdl.TabularRegressor
@@ -123,11 +123,18 @@ def test_parameters_off_their_default_reach_the_parts():
 
 
 def test_time_limit_is_shared(monkeypatch):
+    now, fit = [100.0], tabdl.TabMRegressor._fit_folds
+
+    def slow(part: Any, *given: Any) -> Any:
+        done = fit(part, *given)
+        now[0] += 1.25
+        return done
+
     with monkeypatch.context() as patch:
-        now = iter([100.0, 100.0, 102.0, 102.5])  # the first part takes 2 s of 3
-        patch.setattr(mixture, "time", SimpleNamespace(monotonic=lambda: next(now)))
+        patch.setattr(tabdl.TabMRegressor, "_fit_folds", slow)
+        patch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: now[0]))
         limits = [part.time_limit for part in regressor(time_limit=3.0).fit(X, y).parts_.values()]
-    assert limits == [1.0, 0.5, 0.5]
+    assert limits == [1.0, 0.875, 0.5], "an equal part of what the ones before have left"
     model = regressor(epochs=100_000, schedule="cosine", patience=10**6, time_limit=1.5).fit(X, y)
     assert sum(sum(part.history_["seconds"]) for part in model.parts_.values()) < 2.5
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tabdl.errors import ParameterError
 from tabdl.estimators.base import Estimator
 from tabdl.estimators.prediction import Live
 from tabdl.estimators.rows import Fold, Rows, derive, rows_to_learn
+from tabdl.training.clock import Clock
 
 PRIOR = 16.0  # nats: what held-out rows must say against equal shares before these change much; from 4 to 64 all is well
 KEPT_BACK = ("random_state", "members", "bagging", "validation_fraction", "warm_start")  # a part has these from the mixture
@@ -64,11 +64,13 @@ class Mixture(Estimator):
         parts = self._make_parts(rows_to_learn(rows.total, len(folds)))
         if hasattr(self, "weights_"):
             self._go_on(parts)
-        found, end = [], time.monotonic() + (self.time_limit or 0)
-        for left, (name, part) in zip(range(len(parts), 0, -1), parts.items(), strict=True):
-            if self.time_limit is not None:  # an equal part of what the ones before have left
-                part.time_limit = max(0.0, end - time.monotonic()) / left
+        found, clock = [], Clock(self.time_limit, len(parts))
+        for name, part in parts.items():
+            clock.start()
+            clock.share()
+            part.time_limit = clock.seconds
             found.append(part._fit_folds(rows, folds, derive(seed, name), partial))
+            clock.finish()
         self.parts_ = parts
         if found[0]:
             y, _, weight, count = self._held_out(folds, found[0])

@@ -28,6 +28,11 @@ class Clock:
         self.begun = time.monotonic()
         self.deadline = self.begun + max(0.0, self.end - self.begun) / self.runs
 
+    @property
+    def seconds(self) -> float | None:
+        """What the run may take from its last `start` or `share` on; None: no limit."""
+        return None if self.limit is None else float(self.deadline - self.begun)
+
     def over(self) -> bool:
         return time.monotonic() >= self.deadline
 
