@@ -77,12 +77,14 @@ class TableNetwork(Network):
     (4,)
     """
 
-    unseen: float = param(
-        0.2,
+    unseen: float | str = param(
+        "auto",
         "share of the cells in columns of more than 40 categories that a training step shows as unseen: less learning by heart, "
-        "and a meaning for new values",
+        "and a meaning for new values; 'auto': 0.2, and 1 for categories of so few rows that their mean target tells less than "
+        "that of all rows, which stay unseen in predictions",
         low=0,
         high=0.9,
+        options=("auto",),
         weight=True,
     )
 
@@ -128,13 +130,13 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
     return keras.Model(symbols, logits, name=type(network).__name__.lower())
 
 
-def _hide(symbols: dict[str, Any], spec: Spec, share: float) -> dict[str, Any]:
+def _hide(symbols: dict[str, Any], spec: Spec, share: float | str) -> dict[str, Any]:
     """The inputs of `forward`: in training some cells of wide category columns look unseen."""
     from tabdl.layers import categories
 
     if not share or max(spec.categories, default=0) <= categories.NARROW:
         return symbols
-    return symbols | {"categories": categories.Unseen(share, spec.categories)(symbols["categories"])}
+    return symbols | {"categories": categories.Unseen(None if share == "auto" else share, spec.categories)(symbols["categories"])}
 
 
 def weight_paths(model: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import tabdl
@@ -71,3 +72,19 @@ def test_another_number_of_copies_cannot_go_on(before, after, how):
     with pytest.raises(ParameterError, match="expects the network of the last fit"):
         (model.fit if how == "warm_start" else model.partial_fit)(X, Y)
     assert model.weights_ is weights
+
+
+def test_categories_without_a_word_to_say_are_given_up_by_fit_and_not_by_partial_fit():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=180), "city": [f"city {i % 60}" for i in range(180)]})
+    y = X["x"] + 0.1 * rng.normal(size=180)
+    away = X.assign(city="elsewhere")
+
+    def moved(model):
+        return float(np.abs(model.predict(X) - model.predict(away)).max())
+
+    assert moved(tabdl.MLPRegressor(epochs=2, random_state=0).fit(X, y)) == 0
+    assert moved(tabdl.MLPRegressor(epochs=2, unseen=0.2, random_state=0).fit(X, y)) > 0
+    assert moved(tabdl.MLPRegressor(random_state=0).partial_fit(X, y)) > 0, "rows that follow may tell more"
+    lively = y + rng.normal(size=60)[np.arange(180) % 60] * 3
+    assert moved(tabdl.MLPRegressor(epochs=2, random_state=0).fit(X, lively)) > 0

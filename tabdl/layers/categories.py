@@ -8,9 +8,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from tabdl.credibility import rows_needed
 from tabdl.spec import Inputs, Spec
 
 NARROW = 40  # codes up to which a column is one-hot: on validation rows better than vectors, in one comparison
+HIDDEN = 0.2  # share of the cells of wide columns that a training step hides
+ENOUGH = 200  # rows with which a code keeps a vector of its own, whatever their targets say
+TIMES = 3  # how often a code has the rows it needs: its own mean then weighs three quarters, that of all rows one
+NEARLY_ONE = 1 - 2.0**-20
 
 
 def embedding_width(codes: int) -> int:
@@ -20,32 +25,45 @@ def embedding_width(codes: int) -> int:
 
 @keras.saving.register_keras_serializable("tabdl")
 class Unseen(keras.layers.Layer):
-    """In training, a share of the cells of columns with more than `NARROW` codes becomes code 1; int (rows, columns) both ways.
+    """Cells of columns with more than `NARROW` codes become code 1; int (rows, columns) both ways.
 
-    High cardinality invites learning by heart: on validation rows R2 of employee_salaries .906 -> .928.
+    High cardinality invites learning by heart. A training step hides a share of the cells: on validation rows R2 of
+    employee_salaries .906 -> .928. With share None, `adapt_codes` also gives up codes of too few rows, in predictions too.
     """
 
-    def __init__(self, share: float, codes: tuple[int, ...], **options: Any):
+    def __init__(self, share: float | None, codes: tuple[int, ...], **options: Any):
         super().__init__(**options)
-        self.initial_share, self.codes = share, tuple(codes)
+        self.fixed, self.codes = share, tuple(codes)
         self.seed_generator = keras.random.SeedGenerator()
 
     def build(self, input_shape: Any) -> None:
-        start = keras.initializers.Constant(self.initial_share)
-        self.share = self.add_weight(shape=(), initializer=start, trainable=False, name="share")
+        self.starts = np.concatenate([[0], np.cumsum(self.codes)[:-1]]).astype("int32")
+        start = np.repeat([HIDDEN if self.fixed is None else self.fixed] * len(self.codes), self.codes)
+        start[np.repeat(self.codes, self.codes) <= NARROW] = 0.0
+        shape = (len(start),)  # of all codes, one column after the other; 1: given up
+        self.share = self.add_weight(shape=shape, initializer=lambda *_, **__: start, trainable=False, name="share")
 
     def call(self, codes: Any, training: bool = False) -> Any:
-        if not training:
-            return codes
-        wide = np.array([n > NARROW for n in self.codes], "float32")
-        drawn = keras.random.uniform(ops.shape(codes), seed=self.seed_generator)
-        return ops.where(drawn < self.share * wide, ops.ones_like(codes), codes)
+        share = ops.take(self.share, codes + self.starts)  # (rows, columns)
+        drawn = keras.random.uniform(ops.shape(codes), seed=self.seed_generator) if training else NEARLY_ONE
+        return ops.where(drawn < share, ops.ones_like(codes), codes)
+
+    def adapt_codes(self, codes: np.ndarray, weight: np.ndarray, rest: np.ndarray, numbers: np.ndarray) -> None:
+        """Give up the codes of too few training rows: int (rows, columns), the others as in `credibility.rows_needed`."""
+        if self.fixed is not None:
+            return
+        share = ops.convert_to_numpy(self.share).copy()
+        for j in np.flatnonzero(np.array(self.codes) > NARROW):
+            rows = np.bincount(codes[:, j], weight, self.codes[j])
+            needed = np.clip(TIMES * rows_needed(codes[:, j], rows, weight, rest, numbers), 1e-9, ENOUGH)
+            share[self.starts[j] :][: self.codes[j]] = np.where(rows < needed, 1.0, HIDDEN)
+        self.share.assign(share)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"share": self.initial_share, "codes": self.codes}
+        return super().get_config() | {"share": self.fixed, "codes": self.codes}
 
 
 @keras.saving.register_keras_serializable("tabdl")

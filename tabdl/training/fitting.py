@@ -55,6 +55,7 @@ class Run:
     start: Arrays | None
     settings: Settings
     checkpoint: Checkpoint
+    partial: bool  # whether more rows follow, nobody knows how many
 
 
 def _check_start(model: Any, start: Arrays, copies: int) -> None:
@@ -149,15 +150,14 @@ def checkpoint_files(estimator: Any, folds: int) -> list[Path]:
     return [Path(f"{path}.fold{i}") for i in range(folds)] if folds > 1 and estimator.folds_apart else [path]
 
 
-def _copies(
-    estimator: Any, program: Program, network: Any, sources: list[Source], target: Arrays, seeds: list[int], start: Arrays | None
-) -> list[Copy]:
+def _copies(estimator: Any, program: Program, network: Any, run: Run, target: Arrays) -> list[Copy]:
     """Models with their initial weights, `members` for each source."""
     copies = []
     weight = target["weight"]  # float64: rounding must not move a quantile
+    seeds, start = run.seeds, run.start
     for i, seed in enumerate(seeds):
-        table = i // (len(seeds) // len(sources))
-        source = sources[table]
+        table = i // (len(seeds) // len(run.sources))
+        source = run.sources[table]
         model = program.fresh_model(network, seed)
         if start is not None:
             _check_start(model, start, len(seeds))
@@ -167,7 +167,8 @@ def _copies(
             pick = slice(None) if source.rows is None else source.rows
             arrays = {k: v[pick] for k, v in (source.arrays | target).items()}
             even = None if np.ptp(weight[pick]) == 0 else weight[pick]
-            adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers, seed)
+            total = 0 if run.partial else len(weight[pick]) if source.blocks is None else source.blocks.rows
+            adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers, seed, total)
         copies.append(Copy(model, seed, source.rows, table, source.validation, _memory(network, source, target, seed)))
     return copies
 
@@ -216,7 +217,7 @@ def _runs(
         told = {"fold": (i, parts), "fewest": fewest, "going_on": start is not None, "blocks": blocks}
         settings = make_settings(estimator, rows, seeds[i * copies], partial, **told)
         mark = "" if path is None else _mark(network, settings, given, target, seeds[own], begun)
-        runs.append(Run(given, seeds[own], begun, settings, Checkpoint(path, mark)))
+        runs.append(Run(given, seeds[own], begun, settings, Checkpoint(path, mark), partial))
     return runs
 
 
@@ -237,7 +238,7 @@ def _one_of_folds(folds: list[Fitted], copies: int) -> Fitted:
 
 
 def _train_run(estimator: Any, program: Program, network: Any, run: Run, target: Arrays, clock: Clock) -> Fitted:
-    copies = _copies(estimator, program, network, run.sources, target, run.seeds, run.start)
+    copies = _copies(estimator, program, network, run, target)
     told = {"callbacks": list(estimator.callbacks or []), "checkpoint": run.checkpoint, "clock": clock}
     blocks = run.sources[0].blocks
     if blocks is None:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tabdl.credibility import unexplained
 from tabdl.spec import Head
 
 SAMPLE = 4_096  # training rows that layers inside the network adapt to
@@ -19,14 +20,18 @@ def adapt(
     head: Head,
     private: np.ndarray | None = None,
     seed: int = 0,
+    total: int = 0,
 ) -> None:
     """Let every layer with an `adapt` method see its input, and start the head at the classes' shares.
 
     private: which columns of "numbers" must leave no cell behind, bool (numbers,). seed: which rows those layers see that
-    take no input of the network itself, but what the layers before them make of it.
+    take no input of the network itself, but what the layers before them make of it. total: how many rows of training these
+    are, or a sample of; 0: nobody knows yet, and no category is given up.
     """
     target, shown, sample = arrays["target"], _outputs(arrays["target"], head), None
     for layer in model.layers:  # in the order of the graph: those before a layer have adapted
+        if total and hasattr(layer, "adapt_codes"):
+            layer.adapt_codes(arrays["categories"], *_unexplained(arrays, weight, shown, total))
         if hasattr(layer, "adapt"):
             kinds = [kind for kind, symbol in model.input.items() if symbol is layer.input]
             if kinds:
@@ -55,6 +60,16 @@ def widen(model: Any, target: np.ndarray, head: Head) -> None:
 def _outputs(target: np.ndarray, head: Head) -> np.ndarray:
     """Encoded target as layers see it, (rows, outputs): classes as 0 and 1."""
     return (target == np.arange(head.outputs)).astype(np.float32) if head.link == "softmax" else target
+
+
+def _unexplained(
+    arrays: dict[str, np.ndarray], weight: np.ndarray | None, shown: np.ndarray, total: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How many of `total` rows each stands for, what numbers and flags leave of its outputs, and its numbers."""
+    weight = np.ones(len(shown)) if weight is None else weight
+    nothing = np.zeros((len(shown), 0), np.float32)
+    numbers, flags = (arrays.get(name, nothing) for name in ("numbers", "flags"))
+    return weight * (total / weight.sum()), unexplained(numbers, flags, weight, shown), numbers
 
 
 def _hide(
