@@ -5,7 +5,8 @@
 One-row latency: median of 500 `predict_proba` calls with a one-row DataFrame of the conversion table (20 columns, mixed
 kinds), after warm-up; beside it the same call of a scikit-learn Pipeline(ColumnTransformer, LightGBM). Bulk: rows a second
 of `predict_proba` on 200,000 rows of 8 numbers, encoding included, best of 5, by a model fitted on 3,000 rows and by one
-fitted on 13,000: `Tabular` has folds on the former, and neighbours remember what they saw. Leak:
+fitted on 13,000: `Tabular` has folds on the former, and neighbours remember what they saw. Products (TensorFlow): the share of
+that time which the matrix products of all networks take alone. Leak:
 growth of the process over 10,000 one-row calls. Epoch: fixed cost of an epoch = time of a one-step epoch, validation
 included, median over 200 epochs of 32 rows. Members: seconds of a fit with members=k on 13,000 rows of 8 numbers against
 a single fit, both after one fit that compiles.
@@ -30,6 +31,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import tabdl
+from tabdl import backends
+
+PRODUCTS = {"MatMul": ("transpose_a", "transpose_b"), "BatchMatMulV2": ("adj_x", "adj_y")}  # kind of node: attributes
 
 
 def seconds(call, repeats: int) -> np.ndarray:
@@ -84,6 +88,23 @@ def measure_members(name: str, members: int) -> None:
     print(f"{name:22s} {members} members {spent[1]:5.1f} s, one {spent[0]:5.1f} s, ratio {spent[1] / spent[0]:4.1f}", flush=True)
 
 
+def multiply(model) -> float:
+    """Seconds a row of the matrix products in all networks of a fitted model, each alone in a call of as many rows."""
+    import tensorflow as tf
+
+    spent = 0.0
+    for network in model.models_:
+        rows = backends.COMPARING_ROWS if "target" in network.input else backends.CHUNK_ROWS
+        shapes = {k: tf.TensorSpec((rows, *symbol.shape[1:]), symbol.dtype) for k, symbol in network.input.items()}
+        graph = tf.function(lambda x, network=network: network(x)).get_concrete_function(shapes).graph
+        for op in (op for op in graph.get_operations() if op.type in PRODUCTS):
+            turned = dict(zip(("transpose_a", "transpose_b"), (op.get_attr(name) for name in PRODUCTS[op.type]), strict=True))
+            one, other = (tf.random.normal(tensor.shape) for tensor in op.inputs)
+            call = tf.function(lambda a, b, turned=turned: tf.matmul(a, b, **turned))
+            spent += seconds(lambda call=call, one=one, other=other: call(one, other), 30).min() / rows
+    return spent
+
+
 def measure(name: str) -> None:
     make = tabdl.models.find(name, "classifier")
     X, y = tabdl.datasets.make_conversion(3_000, random_state=0)
@@ -97,17 +118,19 @@ def measure(name: str) -> None:
     rng = np.random.default_rng(0)
     table = rng.normal(size=(200_000, 8))
     label = (table[:, 0] + rng.normal(size=200_000) > 0).astype(int)
-    bulk = []
+    bulk, products = [], []
     for rows in (3_000, 13_000):
         model = make(epochs=1, random_state=0).fit(table[:rows], label[:rows])
         bulk.append(len(table) / seconds(lambda model=model: model.predict_proba(table), 5).min())
+        products.append(multiply(model) * bulk[-1] if backends.name() == "tensorflow" else np.nan)
     epochs = make(epochs=200, patience=200, batch_size="full", random_state=0)
     epochs.fit(table[:32], label[:32], X_val=table[100:132], y_val=label[100:132])
     start = time.perf_counter()
     epochs.fit(table[:32], label[:32], X_val=table[100:132], y_val=label[100:132])
     epoch = (time.perf_counter() - start) / 200
     print(
-        f"{name:22s} one row {one * 1e3:5.2f} ms   bulk {bulk[0]:>9,.0f} and {bulk[1]:>9,.0f} rows/s   "
+        f"{name:22s} one row {one * 1e3:5.2f} ms   bulk {bulk[0]:>9,.0f} and {bulk[1]:>9,.0f} rows/s, "
+        f"products {products[0]:.0%} and {products[1]:.0%}   "
         f"10,000 calls grow {leaked:5.1f} MB   epoch of one step {epoch * 1e3:5.2f} ms",
         flush=True,
     )

@@ -62,15 +62,17 @@ def test_a_kind_of_update_is_compiled_once_and_few_are_kept(monkeypatch):
     made = []
     monkeypatch.setattr(programs.backends, "compile_training", lambda step, folds: made.append((step, folds)) or (lambda: None))
     shared, _ = get_program(mlp(), SPEC, HEAD)
-    one = shared.training("sgd", (0,))
-    assert shared.training("sgd", (0,)) is one
-    assert shared.training("sgd", (0, 0)) is not one
-    assert shared.training("adam", (0,)) is not one
+    one = shared.training("sgd", (0,), 1)
+    assert shared.training("sgd", (0,), 1) is one
+    assert shared.training("sgd", (0, 0), 1) is not one
+    assert shared.training("adam", (0,), 1) is not one
     assert [folds for _, folds in made] == [(0,), (0, 0), (0,)]
+    assert shared.training("sgd", (0,), programs.MANY) is not one, "many steps pay for a slow compiler"
+    assert [step.fused for step, _ in made] == [False, False, False, True]
     for k in range(KEPT):
-        shared.training("sgd", (0, 1, k))
+        shared.training("sgd", (0, 1, k), 1)
     assert len(shared._compiled) == KEPT
-    assert shared.training("sgd", (0,)) is not one
+    assert shared.training("sgd", (0,), 1) is not one
 
 
 def test_numbers_of_the_update_are_not_compiled_in():

@@ -214,7 +214,7 @@ def test_time_limit_is_kept_and_shortens_the_schedule(program, monkeypatch):
 def test_what_the_first_call_compiles_is_not_the_price_of_an_epoch(program, monkeypatch, chunks):
     """A first call of 10 s, others of 1 s, in 30 s."""
     shared, now, calls = program[0], [0.0], []
-    step, compiled = shared.training("adam", (0,))
+    step, compiled = shared.training("adam", (0,), 1)
 
     def call(*arguments):
         now[0] += 1.0 if calls else 10.0

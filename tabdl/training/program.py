@@ -19,6 +19,7 @@ from tabdl.spec import Head, Spec
 from tabdl.training.losses import make_loss
 from tabdl.training.step import Step
 
+MANY = 1_000  # steps from which XLA pays: it takes a second or two to compile, and a quarter to a half off each step
 KEPT = 32  # programs in memory, of which the least recently used goes first, and compiled functions of one, the oldest first
 
 
@@ -36,19 +37,20 @@ class Program:
         self._compiled: OrderedDict[Any, Any] = OrderedDict()
         self._memory: Any = None
 
-    def training(self, optimizer: str, folds: tuple[int, ...]) -> tuple[Step, Callable[..., Any]]:
-        """(step, compiled training) for an optimiser and copies that learn from the tables `folds`; made once."""
+    def training(self, optimizer: str, folds: tuple[int, ...], steps: int) -> tuple[Step, Callable[..., Any]]:
+        """(step, compiled training) for an optimiser, copies that learn from the tables `folds`, and many steps or few."""
+        fused = self.network.compares_rows or steps >= MANY
 
         def make() -> Any:
-            step = Step(self.model, optimizer, make_loss(self.head), self.network.compares_rows)
+            step = Step(self.model, optimizer, make_loss(self.head), fused)
             return step, backends.compile_training(step, folds)
 
-        return self._once((optimizer, folds), make)
+        return self._once((optimizer, folds, fused), make)
 
     def forward(self, values: list[list[Any]], arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
         """Mean predictions (rows, outputs) of the copies whose weights are `values`, on one table or one table a copy."""
-        fused = self.network.compares_rows
-        compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values), fused))
+        most = backends.COMPARING_ROWS if self.network.compares_rows else backends.CHUNK_ROWS
+        compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values), most))
         return compiled(values, [self._complete(table) for table in arrays])
 
     def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

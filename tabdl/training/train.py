@@ -96,7 +96,8 @@ class Training:
     def __init__(self, program: Program, settings: Settings, copies: list[Copy], callbacks: list[Any], clock: Clock):
         self.program, self.settings, self.copies, self.clock = program, settings, copies, clock
         self.plans = [settings.plan if c.rows is None else settings.plan.of_rows(len(c.rows)) for c in copies]
-        self.step, self.run = program.training(settings.optimizer, tuple(c.table for c in copies))
+        steps = settings.plan.chunks * settings.plan.steps
+        self.step, self.run = program.training(settings.optimizer, tuple(c.table for c in copies), settings.epochs * steps)
         self.cold, self.step.ran = self.step.ran != settings.plan, settings.plan
         self.epoch, self.epochs, self.progress, self.rate_scale = 0, settings.epochs, 0.0, 1.0
         self.warm_since = 0.0  # epochs: those after it tell what an epoch takes
@@ -110,7 +111,6 @@ class Training:
             for array, variable in zip(fixed, copy.model.non_trainable_variables, strict=True):
                 array[c] = variable.numpy()
         self.state = backends.to_device((flat, slots, fixed))
-        steps = settings.plan.chunks * settings.plan.steps
         told = {"epochs": settings.epochs, "steps": steps, "verbose": settings.verbose}
         self.listeners = Listeners(callbacks, copies[0].model, settings.learning_rate, told)
 
