@@ -82,7 +82,7 @@ def measure_members(name: str, members: int) -> None:
     y = X[:, 0] * X[:, 1] + rng.normal(size=13_000)
     spent = []
     for count in (1, members):
-        model = make(epochs=12, patience=99, members=count, random_state=0)
+        model = make(epochs=40, patience=99, members=count, random_state=0)
         model.fit(X, y)
         spent.append(seconds(lambda model=model: model.fit(X, y), 2).min())
     print(f"{name:22s} {members} members {spent[1]:5.1f} s, one {spent[0]:5.1f} s, ratio {spent[1] / spent[0]:4.1f}", flush=True)
@@ -94,7 +94,7 @@ def multiply(model) -> float:
 
     spent = 0.0
     for network in model.models_:
-        rows = backends.COMPARING_ROWS if "target" in network.input else backends.CHUNK_ROWS
+        rows = backends.COMPARING_ROWS if "target" in network.input else backends.FUSED_ROWS
         shapes = {k: tf.TensorSpec((rows, *symbol.shape[1:]), symbol.dtype) for k, symbol in network.input.items()}
         graph = tf.function(lambda x, network=network: network(x)).get_concrete_function(shapes).graph
         for op in (op for op in graph.get_operations() if op.type in PRODUCTS):

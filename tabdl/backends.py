@@ -7,6 +7,7 @@ fit of the same network.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -18,10 +19,11 @@ from tabdl.layers import links
 from tabdl.spec import Head
 
 Arrays = dict[str, Any]
-CHUNK_ROWS = 2_048  # rows in one compiled prediction: what fits into the cache
-COMPARING_ROWS = 512  # the same for a network that compares each row with thousands
+CHUNK_ROWS = 8_192  # rows in one compiled prediction
 SMALL = 32  # fewer rows are filled up: a row's prediction must not depend on how many come with it
-MIDDLE = 256  # of several compiled batch sizes, where a compiled function has one shape
+PADDED = (SMALL, 256, CHUNK_ROWS)  # compiled batch sizes where a compiled function has one shape
+COMPARING_ROWS = 512  # rows in one prediction of a network that compares each with thousands: what fits into the cache
+FUSED_ROWS = 2_048  # rows in one prediction by XLA, where there are `CHUNK_ROWS` or more
 SHARED = ("target", "weight")  # the same for all copies of a network, whatever table they learn from
 
 
@@ -70,24 +72,29 @@ def compile_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[A
 
 
 def compile_forward(
-    model: Any, head: Head, copies: int = 1, most: int = CHUNK_ROWS
+    model: Any, head: Head, copies: int = 1, comparing: bool = False
 ) -> Callable[[list[list[Any]], list[Arrays]], np.ndarray]:
     """Function (values of each copy, arrays) -> mean predictions (rows, head.outputs).
 
     values: of all variables, trainable ones first, on the device. arrays: one dict for all copies, or one a copy.
-    most: rows in one call of the compiled function, which is XLA's on TensorFlow too: beside its plain graphs, TabM predicts
-    1.5 times as many rows a second so, and one row in half the time.
+    comparing: whether the network compares each row with thousands. TensorFlow leaves these to XLA, as it does with the full
+    pieces of a long table: TabM predicts 1.4 times as many rows a second so, but compiling takes a second for each shape.
     """
-    run, padded = _backend("forward")(model, head, copies)
-    sizes = sorted({SMALL, MIDDLE, most})
+    make = _backend("forward")
+    run, padded = make(model, head, copies, comparing)
+    many = cache(lambda: make(model, head, copies, True)[0]) if name() == "tensorflow" and not comparing else None
+    sizes = (SMALL, COMPARING_ROWS) if comparing else PADDED
 
     def forward(values: list[list[Any]], arrays: list[Arrays]) -> np.ndarray:
         rows = len(next(iter(arrays[0].values())))
+        long = many is not None and rows >= CHUNK_ROWS
+        most = FUSED_ROWS if long else sizes[-1]
         parts = []
         for start in range(0, rows, most):
             size = min(rows - start, most)
             full = next(n for n in sizes if n >= size) if padded else max(size, SMALL)
-            parts.append(run(values, [_cut(a, start, size, full) for a in arrays])[:size])
+            call = many() if many is not None and long and size == most else run
+            parts.append(call(values, [_cut(a, start, size, full) for a in arrays])[:size])
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return forward
@@ -169,8 +176,7 @@ def _tensorflow_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tup
         flat, slots = step.update(flat, slots, gradient, rate, fade, knobs)
         return (flat, slots, fixed), tf.stack([d[1] for d in done])
 
-    @tf.function(autograph=False, jit_compile=step.fused or None)
-    def run(state: Any, data: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> Any:
+    def run(state: Any, data: Any, steps: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> Any:
         tables = {k: v if k in SHARED else tf.unstack(v, num=max(folds) + 1) for k, v in data.items()}
 
         def body(i: Any, state: Any, total: Any) -> Any:
@@ -178,14 +184,50 @@ def _tensorflow_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tup
             return i + 1, state, total + values * tf.reduce_sum(keep[i], axis=1)
 
         start = (0, state, tf.zeros(copies))
-        _, state, total = tf.while_loop(lambda i, *_: i < tf.shape(order)[0], body, start, parallel_iterations=1)
+        _, state, total = tf.while_loop(lambda i, *_: i < steps, body, start, parallel_iterations=1)
         return state, total / tf.maximum(tf.reduce_sum(keep, axis=(0, 2)), 1.0)
 
-    compiled = run.get_concrete_function(*_tensorflow_shapes(step, folds))  # never traced again: nothing to warn about
+    compiled = _graph(run, _tensorflow_shapes(step, folds), step.fused)
 
     def call(state: Any, data: Any, *plan: Any) -> tuple[Any, np.ndarray]:
-        state, losses = compiled(state, data, *map(tf.convert_to_tensor, plan))
+        steps, rows = len(plan[0]), len(data["weight"])
+        if step.fused:  # XLA keeps what it compiled for a shape for ever: there should be few
+            more = _rounded(rows) - rows
+            data = {
+                k: tf.pad(v, [[0, more], [0, 0]][: v.ndim] if k in SHARED else [[0, 0], [0, more], [0, 0]])
+                for k, v in data.items()
+            }
+            plan = (*(np.pad(v, [(0, _rounded(steps) - steps)] + [(0, 0)] * (v.ndim - 1)) for v in plan[:-1]), plan[-1])
+        state, losses = compiled(state, data, tf.constant(steps), *map(tf.convert_to_tensor, plan))
         return state, losses.numpy()
+
+    return call
+
+
+def _rounded(count: int) -> int:
+    """The next of the whole powers of the fourth root of 2."""
+    return math.ceil(2 ** (math.ceil(4 * math.log2(count)) / 4))
+
+
+def _graph(function: Callable[..., Any], shapes: list[Any], fused: bool) -> Callable[..., Any]:
+    """The function traced once for all sizes, so that nothing warns about tracing again; by XLA where that knows all of it."""
+    import tensorflow as tf
+
+    def trace(fused: bool) -> Callable[..., Any]:
+        return tf.function(function, autograph=False, jit_compile=fused or None).get_concrete_function(*shapes)
+
+    if not fused:
+        return trace(False)
+    found = [trace(True)]
+
+    def call(*arguments: Any) -> Any:
+        try:
+            return found[0](*arguments)
+        except tf.errors.InvalidArgumentError as error:
+            if "XLA" not in str(error):
+                raise
+            found[0] = trace(False)  # a user's own operation, or one of a GPU's library
+            return found[0](*arguments)
 
     return call
 
@@ -199,10 +241,10 @@ def _tensorflow_shapes(step: Any, folds: tuple[int, ...]) -> list[Any]:
     inputs = {k: spec((max(folds) + 1, *v.shape), v.dtype) for k, v in step.model.input.items() if k not in SHARED}
     data = inputs | {"target": spec((None, None)), "weight": spec((None,))}
     order, keep = spec((None, copies, None), tf.int32), spec((None, copies, None))
-    return [state, data, order, keep, spec((None,)), spec((None,)), spec((len(step.knobs),))]
+    return [state, data, spec((), tf.int32), order, keep, spec((None,)), spec((None,)), spec((len(step.knobs),))]
 
 
-def _tensorflow_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
+def _tensorflow_forward(model: Any, head: Head, copies: int, fused: bool) -> tuple[Any, bool]:
     import tensorflow as tf
 
     split, kinds = len(model.trainable_variables), list(model.input)
@@ -212,7 +254,6 @@ def _tensorflow_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]
     def compiled(tables: int) -> Any:
         symbols = [*variables * copies, *list(model.input.values()) * tables]
 
-        @tf.function(input_signature=[tf.TensorSpec(s.shape, s.dtype) for s in symbols], autograph=False, jit_compile=True)
         def run(*flat: Any) -> Any:
             outputs = []
             for c in range(copies):
@@ -223,14 +264,14 @@ def _tensorflow_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]
                 outputs.append(links.predictions(logits, head))
             return outputs[0] if copies == 1 else tf.add_n(outputs) / copies
 
-        return run.get_concrete_function()
+        return _graph(run, [tf.TensorSpec(s.shape, s.dtype) for s in symbols], fused)
 
     def call(values: Any, arrays: Any) -> np.ndarray:
         flat = [v for own in values for v in own]
         return compiled(len(arrays))(*flat, *(tf.convert_to_tensor(a[kind]) for a in arrays for kind in kinds)).numpy()
 
     compiled(1)
-    return call, True
+    return call, fused
 
 
 def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any, np.ndarray]]:
@@ -266,7 +307,7 @@ def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any,
     return call
 
 
-def _jax_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
+def _jax_forward(model: Any, head: Head, copies: int, fused: bool) -> tuple[Any, bool]:
     import jax
 
     split = len(model.trainable_variables)
@@ -312,7 +353,7 @@ def _torch_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[An
     return call
 
 
-def _torch_forward(model: Any, head: Head, copies: int) -> tuple[Any, bool]:
+def _torch_forward(model: Any, head: Head, copies: int, fused: bool) -> tuple[Any, bool]:
     import keras
     import torch
 

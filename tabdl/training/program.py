@@ -6,6 +6,7 @@ second: a search of 200 fits should pay once, not 200 times.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -19,7 +20,7 @@ from tabdl.spec import Head, Spec
 from tabdl.training.losses import make_loss
 from tabdl.training.step import Step
 
-MANY = 1_000  # steps from which XLA pays: it takes a second or two to compile, and a quarter to a half off each step
+LARGE = 3e10  # rows times weights of a training from which XLA pays: it compiles for seconds, and halves many a step
 KEPT = 32  # programs in memory, of which the least recently used goes first, and compiled functions of one, the oldest first
 
 
@@ -37,9 +38,12 @@ class Program:
         self._compiled: OrderedDict[Any, Any] = OrderedDict()
         self._memory: Any = None
 
-    def training(self, optimizer: str, folds: tuple[int, ...], steps: int) -> tuple[Step, Callable[..., Any]]:
-        """(step, compiled training) for an optimiser, copies that learn from the tables `folds`, and many steps or few."""
-        fused = self.network.compares_rows or steps >= MANY
+    def training(self, optimizer: str, folds: tuple[int, ...], rows: int) -> tuple[Step, Callable[..., Any]]:
+        """(step, compiled training) for an optimiser, copies that learn from the tables `folds`, and all rows of all epochs."""
+        members = int(self.network.members) if self.network.one_for_all_members else len(folds)
+        weights = sum(math.prod(v.shape) for v in self.model.trainable_variables)
+        large = backends.name() == "tensorflow" and members * rows * weights >= LARGE
+        fused = self.network.compares_rows or large
 
         def make() -> Any:
             step = Step(self.model, optimizer, make_loss(self.head), fused)
@@ -49,8 +53,8 @@ class Program:
 
     def forward(self, values: list[list[Any]], arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
         """Mean predictions (rows, outputs) of the copies whose weights are `values`, on one table or one table a copy."""
-        most = backends.COMPARING_ROWS if self.network.compares_rows else backends.CHUNK_ROWS
-        compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values), most))
+        comparing = self.network.compares_rows
+        compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values), comparing))
         return compiled(values, [self._complete(table) for table in arrays])
 
     def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

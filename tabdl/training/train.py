@@ -97,7 +97,8 @@ class Training:
         self.program, self.settings, self.copies, self.clock = program, settings, copies, clock
         self.plans = [settings.plan if c.rows is None else settings.plan.of_rows(len(c.rows)) for c in copies]
         steps = settings.plan.chunks * settings.plan.steps
-        self.step, self.run = program.training(settings.optimizer, tuple(c.table for c in copies), settings.epochs * steps)
+        rows = settings.epochs * steps * settings.plan.batch
+        self.step, self.run = program.training(settings.optimizer, tuple(c.table for c in copies), rows)
         self.cold, self.step.ran = self.step.ran != settings.plan, settings.plan
         self.epoch, self.epochs, self.progress, self.rate_scale = 0, settings.epochs, 0.0, 1.0
         self.warm_since = 0.0  # epochs: those after it tell what an epoch takes
