@@ -190,18 +190,22 @@ def _tensorflow_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tup
     compiled = _graph(run, _tensorflow_shapes(step, folds), step.fused)
 
     def call(state: Any, data: Any, *plan: Any) -> tuple[Any, np.ndarray]:
-        steps, rows = len(plan[0]), len(data["weight"])
-        if step.fused:  # XLA keeps what it compiled for a shape for ever: there should be few
-            more = _rounded(rows) - rows
-            data = {
-                k: tf.pad(v, [[0, more], [0, 0]][: v.ndim] if k in SHARED else [[0, 0], [0, more], [0, 0]])
-                for k, v in data.items()
-            }
-            plan = (*(np.pad(v, [(0, _rounded(steps) - steps)] + [(0, 0)] * (v.ndim - 1)) for v in plan[:-1]), plan[-1])
-        state, losses = compiled(state, data, tf.constant(steps), *map(tf.convert_to_tensor, plan))
+        filled, planned = _rounded_shapes(data, plan) if step.fused else (data, plan)
+        state, losses = compiled(state, filled, tf.constant(len(plan[0])), *map(tf.convert_to_tensor, planned))
         return state, losses.numpy()
 
     return call
+
+
+def _rounded_shapes(data: Arrays, plan: tuple[Any, ...]) -> tuple[Arrays, tuple[Any, ...]]:
+    """Rows and steps filled up: XLA keeps what it compiled for a shape for ever, so there should be few."""
+    import tensorflow as tf
+
+    rows, steps = len(data["weight"]), len(plan[0])
+    more, none = [0, _rounded(rows) - rows], [0, 0]
+    data = {k: tf.pad(v, [more, none][: v.ndim] if k in SHARED else [none, more, none]) for k, v in data.items()}
+    filled = (np.pad(v, [(0, _rounded(steps) - steps)] + [(0, 0)] * (v.ndim - 1)) for v in plan[:-1])
+    return data, (*filled, plan[-1])
 
 
 def _rounded(count: int) -> int:

@@ -5,29 +5,50 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tabdl.credibility import rows_needed, unexplained
+from tabdl import credibility
+from tabdl.credibility import rows_needed, supported, unexplained
 
 rng = np.random.default_rng(0)
 CODES = np.repeat(np.arange(400), rng.integers(2, 40, 400))
-ROWS = np.bincount(CODES).astype(float)
 ONE = np.ones(len(CODES))
 NONE = np.zeros((len(CODES), 0))
 EFFECT, NOISE = rng.normal(size=(400, 1))[CODES], rng.normal(size=(len(CODES), 1))
 X = rng.normal(size=(len(CODES), 3))
+RARE = (rng.random((len(CODES), 1)) < 0.05).astype(float)
 
 
 def needed(rest, numbers=NONE, weight=ONE):
-    return rows_needed(CODES, np.bincount(CODES, weight), weight, rest, numbers)
+    return rows_needed(CODES, weight, rest, numbers)
 
 
+@pytest.mark.parametrize("weight", [ONE, 7 * ONE, rng.lognormal(0, 1, len(CODES))], ids=["one", "seven", "uneven"])
 @pytest.mark.parametrize("spread", [0.5, 1.0, 3.0])
-def test_rows_needed_are_the_ratio_of_the_variances(spread):
-    assert needed(EFFECT + spread * NOISE) == pytest.approx(spread**2, rel=0.5)
+def test_rows_needed_are_the_ratio_of_the_variances(spread, weight):
+    assert needed(EFFECT + spread * NOISE, weight=weight) == pytest.approx(spread**2, rel=0.5)
 
 
-def test_noise_alone_needs_more_rows_than_there_are():
-    assert needed(NOISE) > 300
-    assert needed(NOISE, X) > 300, "nor is one of several slopes large by chance"
+@pytest.mark.parametrize(
+    "rest, weight",
+    [
+        (NOISE, ONE),
+        (NOISE, rng.lognormal(0, 2, len(CODES))),
+        (RARE, ONE),
+        (RARE, np.where(RARE[:, 0] > 0, 10.0, 0.5)),
+        (NOISE**5, ONE),
+    ],
+    ids=["equal", "uneven", "rare", "balanced", "heavy tails"],
+)
+def test_noise_needs_more_rows_than_there_are(rest, weight):
+    assert needed(rest, weight=weight) > 200
+    assert needed(rest, X, weight) > 200, "nor is one of several slopes large by chance"
+
+
+@pytest.mark.parametrize("repeated", [0, 1, 5, 10])
+def test_rows_alone_in_their_code_say_nothing(repeated):
+    codes = np.arange(300)
+    codes[:repeated] = codes[50 : 50 + repeated]
+    assert rows_needed(codes, ONE[:300], NOISE[:300], X[:300]) > 50
+    assert not supported(codes, 300, ONE[:300], NOISE[:300], X[:300], 1.0).any()
 
 
 def test_slopes_count_as_much_as_means():
@@ -40,17 +61,24 @@ def test_outputs_share_their_evidence():
     assert needed(EFFECT + NOISE) < needed(both) == pytest.approx(2.0, rel=0.5)
 
 
-def test_a_row_of_weight_two_is_two_rows():
-    twice = np.concatenate([CODES, CODES])
-    rest = EFFECT + NOISE
-    found = rows_needed(twice, 2 * ROWS, np.ones(len(twice)), np.vstack([rest, rest]), np.zeros((len(twice), 0)))
-    assert needed(rest, weight=2 * ONE) == pytest.approx(found)
-
-
 def test_a_constant_target_and_a_single_code_say_nothing():
     assert needed(0 * NOISE) == np.inf
-    one = np.zeros(50, int)
-    assert rows_needed(one, np.array([50.0]), np.ones(50), NOISE[:50], np.zeros((50, 0))) == np.inf
+    assert rows_needed(np.zeros(50, int), ONE[:50], NOISE[:50], NONE[:50]) == np.inf
+
+
+@pytest.mark.parametrize("each", [1.0, 80.0])
+def test_support_is_a_matter_of_rows(each, monkeypatch):
+    codes = np.concatenate([CODES, np.full(credibility.ENOUGH, 400)])
+    many = np.ones(len(codes))
+    noise = rng.normal(size=(len(codes), 1))
+    found = supported(codes, 402, many, noise, np.zeros((len(codes), 0)), each)
+    rows = np.bincount(codes, minlength=402)
+    np.testing.assert_array_equal(found, each * rows >= credibility.ENOUGH, err_msg="a sample of noise is noise")
+    effect = rng.normal(size=(402, 1))[codes] + noise
+    assert (supported(codes, 402, many, effect, np.zeros((len(codes), 0)), each) >= (each * rows >= 4)).all()
+    monkeypatch.setattr(credibility, "SAMPLE", 4_000)
+    assert (supported(codes, 402, many, effect, np.zeros((len(codes), 0)), each) >= (each * rows >= 8)).all()
+    assert not found[401], "no row"
 
 
 def test_unexplained_leaves_what_single_columns_do_not_tell():

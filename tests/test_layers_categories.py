@@ -96,33 +96,15 @@ def test_unseen_hides_cells_of_wide_columns_in_training_only():
     assert (hidden[:, 1] == 1).mean() == pytest.approx(0.25, abs=0.05)
 
 
-def adapted(share, target, codes, numbers=None):
-    """The codes that a layer for one column of 60 codes shows in predictions."""
-    layer = categories.Unseen(share, (60,))
-    layer.build((None, 1))
-    numbers = np.zeros((len(codes), 0)) if numbers is None else numbers
-    layer.adapt_codes(codes[:, None], np.ones(len(codes)), target[:, None], numbers)
-    return set(np.unique(array(layer(codes[:, None]))))
-
-
-def test_codes_whose_rows_tell_nothing_are_given_up_in_predictions_too():
-    rng = np.random.default_rng(0)
-    codes = np.concatenate([np.repeat(np.arange(2, 58), 10), np.full(categories.ENOUGH, 59)]).astype(np.int32)
-    effects, noise, x = rng.normal(size=60), rng.normal(size=len(codes)), rng.normal(size=(len(codes), 1))
-    every = {*range(2, 58), 59}
-    assert adapted(None, noise, codes) == {1, 59}, "a code of many rows stays: its effect may be of a kind that nobody looks for"
-    assert adapted(None, effects[codes] + 0.5 * noise, codes) == every
-    slopes = effects[codes] * x[:, 0] + 0.1 * noise
-    assert adapted(None, slopes, codes, x) == every, "an effect that depends on a number"
-    assert adapted(0.2, noise, codes) == every, "only 'auto' gives up"
-
-
-def test_a_code_without_training_rows_is_given_up():
-    codes = np.repeat(np.arange(2, 59), 5).astype(np.int32)
-    layer = categories.Unseen(None, (60,))
-    layer.build((None, 1))
-    layer.adapt_codes(codes[:, None], np.ones(len(codes)), codes[:, None].astype(float), np.zeros((len(codes), 0)))
-    assert array(layer(np.array([[2], [58], [59]], np.int32))).ravel().tolist() == [2, 58, 1]
+@pytest.mark.parametrize("share, shown", [(None, [1, 9]), (0.3, [8, 9])])
+def test_codes_without_support_are_given_up_in_predictions_too(share, shown):
+    layer = categories.Unseen(share, (5, 60))
+    layer.build((None, 2))
+    layer.give_up({1: np.arange(60) != 8})
+    found = array(layer(np.array([[3, 8], [4, 9]], np.int32)))
+    assert found[:, 0].tolist() == [3, 4]
+    assert found[:, 1].tolist() == shown
+    assert array(layer.share)[5:].max() == pytest.approx(share or 1.0)
 
 
 def test_config_rebuilds_the_layer():

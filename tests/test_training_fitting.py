@@ -87,4 +87,7 @@ def test_categories_without_a_word_to_say_are_given_up_by_fit_and_not_by_partial
     assert moved(tabdl.MLPRegressor(epochs=2, unseen=0.2, random_state=0).fit(X, y)) > 0
     assert moved(tabdl.MLPRegressor(random_state=0).partial_fit(X, y)) > 0, "rows that follow may tell more"
     lively = y + rng.normal(size=60)[np.arange(180) % 60] * 3
-    assert moved(tabdl.MLPRegressor(epochs=2, random_state=0).fit(X, lively)) > 0
+    model = tabdl.MLPRegressor(epochs=2, random_state=0, warm_start=True).fit(X, lively)
+    assert moved(model) > 0
+    assert moved(model.fit(X, y)) == 0, "a warm start looks again"
+    assert moved(model.set_params(unseen=0.5).fit(X, y)) > 0

@@ -8,13 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from tabdl.credibility import rows_needed
 from tabdl.spec import Inputs, Spec
 
 NARROW = 40  # codes up to which a column is one-hot: on validation rows better than vectors, in one comparison
 HIDDEN = 0.2  # share of the cells of wide columns that a training step hides
-ENOUGH = 200  # rows with which a code keeps a vector of its own, whatever their targets say
-TIMES = 3  # how often a code has the rows it needs: its own mean then weighs three quarters, that of all rows one
 NEARLY_ONE = 1 - 2.0**-20
 
 
@@ -28,7 +25,7 @@ class Unseen(keras.layers.Layer):
     """Cells of columns with more than `NARROW` codes become code 1; int (rows, columns) both ways.
 
     High cardinality invites learning by heart. A training step hides a share of the cells: on validation rows R2 of
-    employee_salaries .906 -> .928. With share None, `adapt_codes` also gives up codes of too few rows, in predictions too.
+    employee_salaries .906 -> .928. With share None, `give_up` hides codes of too few rows, in predictions too.
     """
 
     def __init__(self, share: float | None, codes: tuple[int, ...], **options: Any):
@@ -48,15 +45,12 @@ class Unseen(keras.layers.Layer):
         drawn = keras.random.uniform(ops.shape(codes), seed=self.seed_generator) if training else NEARLY_ONE
         return ops.where(drawn < share, ops.ones_like(codes), codes)
 
-    def adapt_codes(self, codes: np.ndarray, weight: np.ndarray, rest: np.ndarray, numbers: np.ndarray) -> None:
-        """Give up the codes of too few training rows: int (rows, columns), the others as in `credibility.rows_needed`."""
-        if self.fixed is not None:
-            return
+    def give_up(self, supported: dict[int, np.ndarray]) -> None:
+        """Hide all but the supported codes for good, bool (codes,) by place of a wide column, unless the share is given."""
         share = ops.convert_to_numpy(self.share).copy()
-        for j in np.flatnonzero(np.array(self.codes) > NARROW):
-            rows = np.bincount(codes[:, j], weight, self.codes[j])
-            needed = np.clip(TIMES * rows_needed(codes[:, j], rows, weight, rest, numbers), 1e-9, ENOUGH)
-            share[self.starts[j] :][: self.codes[j]] = np.where(rows < needed, 1.0, HIDDEN)
+        for j, kept in supported.items():
+            always = np.where(kept, HIDDEN, 1.0)
+            share[self.starts[j] :][: self.codes[j]] = always if self.fixed is None else self.fixed
         self.share.assign(share)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -16,7 +16,7 @@ from tabdl.network import set_weights, weight_paths
 from tabdl.training.blocks import Blocks, ahead
 from tabdl.training.checkpoint import Checkpoint, fingerprint
 from tabdl.training.clock import Clock
-from tabdl.training.initial import adapt, widen
+from tabdl.training.initial import adapt, supported_codes, widen
 from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
 from tabdl.training.program import Program, get_program
 from tabdl.training.train import Copy, Settings, Validation, train
@@ -152,23 +152,29 @@ def checkpoint_files(estimator: Any, folds: int) -> list[Path]:
 
 def _copies(estimator: Any, program: Program, network: Any, run: Run, target: Arrays) -> list[Copy]:
     """Models with their initial weights, `members` for each source."""
-    copies = []
+    copies, known, private = [], {}, estimator.encoder_.private_numbers
     weight = target["weight"]  # float64: rounding must not move a quantile
     seeds, start = run.seeds, run.start
     for i, seed in enumerate(seeds):
         table = i // (len(seeds) // len(run.sources))
         source = run.sources[table]
         model = program.fresh_model(network, seed)
+        pick = slice(None) if source.rows is None else source.rows
+        arrays = {k: v[pick] for k, v in (source.arrays | target).items()}
         if start is not None:
             _check_start(model, start, len(seeds))
             set_weights(model, start if len(seeds) == 1 else {k: v[i] for k, v in start.items()})
             widen(model, target["target"], program.head)
         else:
-            pick = slice(None) if source.rows is None else source.rows
-            arrays = {k: v[pick] for k, v in (source.arrays | target).items()}
             even = None if np.ptp(weight[pick]) == 0 else weight[pick]
-            total = 0 if run.partial else len(weight[pick]) if source.blocks is None else source.blocks.rows
-            adapt(model, arrays, even, program.head, estimator.encoder_.private_numbers, seed, total)
+            adapt(model, arrays, even, program.head, private, seed)
+        if not run.partial:
+            if table not in known:
+                total = len(arrays["weight"]) if source.blocks is None else source.blocks.rows
+                known[table] = supported_codes(arrays, arrays["weight"], program.head, program.spec, private, total)
+            for layer in model.layers:
+                if hasattr(layer, "give_up"):
+                    layer.give_up(known[table])
         copies.append(Copy(model, seed, source.rows, table, source.validation, _memory(network, source, target, seed)))
     return copies
 

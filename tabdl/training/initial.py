@@ -7,8 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tabdl.credibility import unexplained
-from tabdl.spec import Head
+from tabdl.credibility import supported, unexplained
+from tabdl.layers.categories import NARROW
+from tabdl.spec import Head, Spec
 
 SAMPLE = 4_096  # training rows that layers inside the network adapt to
 
@@ -20,18 +21,14 @@ def adapt(
     head: Head,
     private: np.ndarray | None = None,
     seed: int = 0,
-    total: int = 0,
 ) -> None:
     """Let every layer with an `adapt` method see its input, and start the head at the classes' shares.
 
     private: which columns of "numbers" must leave no cell behind, bool (numbers,). seed: which rows those layers see that
-    take no input of the network itself, but what the layers before them make of it. total: how many rows of training these
-    are, or a sample of; 0: nobody knows yet, and no category is given up.
+    take no input of the network itself, but what the layers before them make of it.
     """
     target, shown, sample = arrays["target"], _outputs(arrays["target"], head), None
     for layer in model.layers:  # in the order of the graph: those before a layer have adapted
-        if total and hasattr(layer, "adapt_codes"):
-            layer.adapt_codes(arrays["categories"], *_unexplained(arrays, weight, shown, total))
         if hasattr(layer, "adapt"):
             kinds = [kind for kind, symbol in model.input.items() if symbol is layer.input]
             if kinds:
@@ -50,6 +47,22 @@ def adapt(
         last.bias.assign(np.broadcast_to(prior, last.bias.shape).astype(np.float32))
 
 
+def supported_codes(
+    arrays: dict[str, np.ndarray], weight: np.ndarray, head: Head, spec: Spec, private: np.ndarray | None, total: int
+) -> dict[int, np.ndarray]:
+    """Of wide category columns, by place, which codes have rows enough, bool (codes,); total: rows that these are a sample of."""
+    wide = [j for j, codes in enumerate(spec.categories) if codes > NARROW]
+    if not wide:
+        return {}
+    seen, shown = _hide(arrays, private), _outputs(arrays["target"], head)
+    counted = weight > 0
+    nothing = np.zeros((len(shown), 0), np.float32)
+    numbers, flags = (seen.get(kind, nothing)[counted] for kind in ("numbers", "flags"))
+    weight, codes, each = weight[counted], arrays["categories"][counted], total / len(shown)
+    rest = unexplained(numbers, flags, weight, shown[counted])
+    return {j: supported(codes[:, j], spec.categories[j], weight, rest, numbers, each) for j in wide}
+
+
 def widen(model: Any, target: np.ndarray, head: Head) -> None:
     """Tell the layers with a `widen` method of further training rows: they may know more than those of the first fit."""
     for layer in model.layers:
@@ -60,16 +73,6 @@ def widen(model: Any, target: np.ndarray, head: Head) -> None:
 def _outputs(target: np.ndarray, head: Head) -> np.ndarray:
     """Encoded target as layers see it, (rows, outputs): classes as 0 and 1."""
     return (target == np.arange(head.outputs)).astype(np.float32) if head.link == "softmax" else target
-
-
-def _unexplained(
-    arrays: dict[str, np.ndarray], weight: np.ndarray | None, shown: np.ndarray, total: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How many of `total` rows each stands for, what numbers and flags leave of its outputs, and its numbers."""
-    weight = np.ones(len(shown)) if weight is None else weight
-    nothing = np.zeros((len(shown), 0), np.float32)
-    numbers, flags = (arrays.get(name, nothing) for name in ("numbers", "flags"))
-    return weight * (total / weight.sum()), unexplained(numbers, flags, weight, shown), numbers
 
 
 def _hide(
