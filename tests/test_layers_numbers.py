@@ -19,7 +19,7 @@ def adapted(values, bins=8, width=4, weight=None, target=None):
     with seeded(0):
         layer = numbers.PiecewiseLinear(bins, width)
         layer.build((None, values.shape[1]))
-    layer.adapt(values, weight, np.zeros((len(values), 1)) if target is None else target)
+    layer.adapt_to(values, weight, np.zeros((len(values), 1)) if target is None else target)
     return layer
 
 

@@ -39,7 +39,7 @@ def test_ntk_divides_by_the_root_of_the_width():
 def test_adapted_units_spread_by_one_and_bend_between_rows(weight):
     layer = dense()
     start = array(layer.kernel)
-    layer.adapt(X, weight, np.zeros((300, 1)))
+    layer.adapt_to(X, weight, np.zeros((300, 1)))
     kernel, bias = array(layer.kernel), array(layer.bias)
     shown = X.astype(float) @ kernel / 6**0.5
     seen = shown if weight is None else np.repeat(shown, weight.astype(int), axis=0)
@@ -55,7 +55,7 @@ def test_adapted_units_spread_by_one_and_bend_between_rows(weight):
 def test_biases_lie_between_the_rows_that_have_weight():
     layer, weight = dense(), np.zeros(300)
     weight[[7, 8]] = 1
-    layer.adapt(X, weight, np.zeros((300, 1)))
+    layer.adapt_to(X, weight, np.zeros((300, 1)))
     pair = array(layer(X[7:9]))
     assert (pair.min(axis=0) <= 1e-3).all()
     assert (pair.max(axis=0) >= -1e-3).all()
@@ -65,7 +65,7 @@ def test_biases_lie_between_the_rows_that_have_weight():
 def test_inputs_that_do_not_vary_leave_kernels_finite():
     layer = dense()
     start = array(layer.kernel)
-    layer.adapt(np.ones((20, 6), np.float32), None, np.zeros((20, 1)))
+    layer.adapt_to(np.ones((20, 6), np.float32), None, np.zeros((20, 1)))
     np.testing.assert_allclose(array(layer.kernel), start, rtol=1e-6)
     np.testing.assert_allclose(array(layer(np.ones((1, 6), np.float32))), 0, atol=1e-5)
 
@@ -74,7 +74,7 @@ def test_the_same_seed_adapts_alike_and_another_otherwise():
     first, same, other = dense(seed=1), dense(seed=1), dense(seed=2)
     before = np.random.get_state()[1].copy()
     for layer in (first, same, other):
-        layer.adapt(X, None, np.zeros((300, 1)))
+        layer.adapt_to(X, None, np.zeros((300, 1)))
     np.testing.assert_array_equal(array(first.bias), array(same.bias))
     assert (array(first.bias) != array(other.bias)).all()
     np.testing.assert_array_equal(np.random.get_state()[1], before)
@@ -104,7 +104,7 @@ def test_clamp_limits_predictions_alone():
     layer = built(scaled.Clamp(), width=2)
     far = np.array([[-9e5, 9e5], [0, 0.5]], np.float32)
     np.testing.assert_array_equal(array(layer(far)), far)
-    layer.adapt(far, None, np.array([[-1, 0], [2, 1.0]]))
+    layer.adapt_to(far, None, np.array([[-1, 0], [2, 1.0]]))
     np.testing.assert_array_equal(array(layer(far)), [[-1, 1], [0, 0.5]])
     np.testing.assert_array_equal(array(layer(far, training=True)), far)
     layer.widen(np.array([[0, 3.0], [-2, 2]]))

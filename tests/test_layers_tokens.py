@@ -82,7 +82,7 @@ def test_numbers_with_bins_are_piecewise_linear():
     model, arrays, weights = tokenizer(Spec(3), bins=4)
     layer = next(layer for layer in model.layers if isinstance(layer, numbers.PiecewiseLinear))
     layer.kernel.assign(RNG.normal(size=(3, 4, WIDTH)))
-    layer.adapt(arrays["numbers"], None, np.zeros((20, 1)))
+    layer.adapt_to(arrays["numbers"], None, np.zeros((20, 1)))
     expected = keras.ops.convert_to_numpy(layer(arrays["numbers"])).reshape(20, 3, WIDTH) + weights["places_0/bias"]
     np.testing.assert_allclose(forward(model, arrays), expected, rtol=1e-4, atol=1e-5)
 

@@ -260,10 +260,10 @@ def test_sizes_of_tabm() -> None:
     model = network(TabM, members=2, blocks=3, width=9, bins=6, embedding_width=5)
     assert [shape[1] for shape in kernels(model)] == [9, 9, 9]
     assert features(TabM, members=2, width=9).output.shape == (None, 2, 9)
-    (embedding,) = [layer for layer in model.layers if hasattr(layer, "adapt")]
+    (embedding,) = [layer for layer in model.layers if hasattr(layer, "adapt_to")]
     assert tuple(embedding.kernel.shape) == (4, 6, 5)
     assert embedding.output.shape == (None, 4 * 5)
-    embedding.adapt(ARRAYS["numbers"], None, np.zeros((500, 1)))
+    embedding.adapt_to(ARRAYS["numbers"], None, np.zeros((500, 1)))
     slope, shift = as_numpy(embedding.slope)[:, :3], as_numpy(embedding.shift)[:, :3]
     edges = -shift / slope  # left edges of half of the six pieces: a third of the rows lies in each
     share = [(ARRAYS["numbers"][:, 0] < edge).mean() for edge in edges[0]]

@@ -1,4 +1,4 @@
-"""Initial weights from the data: the head starts at the shares of the classes, layers with `adapt` see their input."""
+"""Initial weights from the data: the head starts at the shares of the classes, layers with `adapt_to` see their input."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
+import tabdl
 from tabdl.layers import links
 from tabdl.models.tabm import TabM
 from tabdl.network import build, get_weights
@@ -65,13 +66,13 @@ class Centering(keras.layers.Layer):
     def call(self, x):
         return x - self.center
 
-    def adapt(self, values, weight, target):
+    def adapt_to(self, values, weight, target):
         self.shown = values, weight, target
         self.center.assign(np.average(values, axis=0, weights=weight))
 
 
 def nested():
-    """Two layers with `adapt`, one after the other, behind a layer without."""
+    """Two layers with `adapt_to`, one after the other, behind a layer without."""
     symbol = keras.Input((2,), name="numbers")
     first = Centering()(keras.layers.Rescaling(3.0)(symbol))
     second = Centering()(keras.layers.Rescaling(1.0, offset=5.0)(first))
@@ -117,3 +118,13 @@ def test_private_columns_show_even_numbers_in_no_order_of_the_rows():
     np.testing.assert_allclose(layer.shown[0][:, 1], 3 * numbers[:, 1], rtol=1e-5)
     np.testing.assert_allclose(np.sort(layer.shown[0][:, 0]), 3 * np.linspace(-2.5, 2.5, 200), rtol=1e-4)
     assert abs(np.corrcoef(layer.shown[0][:, 0], np.arange(200))[0, 1]) < 0.3
+
+
+def test_layers_of_keras_that_adapt_are_left_as_they_are():
+    """Keras's `adapt` wants data alone; what our own layers want has another name."""
+    X = np.random.default_rng(0).normal(size=(40, 2))
+
+    def normalized(inputs):
+        return keras.layers.Dense(4)(keras.layers.Normalization()(inputs.numbers))
+
+    assert np.isfinite(tabdl.KerasRegressor(forward=normalized, epochs=1, random_state=0).fit(X, X[:, 0]).predict(X)).all()

@@ -20,7 +20,7 @@ class PiecewiseLinear(keras.layers.Layer):
 
     Each number x becomes u x + v + PLE(x) A with PLE(x)_i = (x - b_i) / (b_{i+1} - b_i) clipped to [0, 1]; the first
     component is not clipped below, the last not above. Input (rows, columns); output (rows, columns * width).
-    The edges b come from the training rows (`bin_edges`): weights that `adapt` sets and no optimiser changes.
+    The edges b come from the training rows (`bin_edges`): weights that `adapt_to` sets and no optimiser changes.
     """
 
     def __init__(self, bins: int, width: int, **options: Any):
@@ -48,7 +48,7 @@ class PiecewiseLinear(keras.layers.Layer):
         embedded = encoded + ops.expand_dims(x, -1) * self.linear + self.bias
         return ops.reshape(embedded, (-1, x.shape[1] * self.width))  # (rows, columns * width)
 
-    def adapt(self, values: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> None:
+    def adapt_to(self, values: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> None:
         """Set the edges from the training rows: values (rows, columns), target (rows, outputs)."""
         slope, shift, low, high = np.zeros((4, values.shape[1], self.bins), np.float32)
         for j in range(values.shape[1]):

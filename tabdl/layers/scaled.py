@@ -45,7 +45,7 @@ class FrontScale(keras.layers.Layer):
 class NTKDense(keras.layers.Layer):
     """Linear map in the NTK parametrisation: x W / sqrt(width) + b, so that one learning rate suits all widths.
 
-    `adapt` makes every unit's spread 1 on training rows and puts its zero between some of them (the paper's 'std' and 'he+5').
+    `adapt_to` makes every unit's spread 1 on training rows and puts its zero between some of them (the paper's 'std' and 'he+5').
     """
 
     def __init__(self, units: int, **options: Any):
@@ -62,7 +62,7 @@ class NTKDense(keras.layers.Layer):
     def call(self, x: Any) -> Any:
         return ops.matmul(x, self.kernel * self.factor) + self.bias
 
-    def adapt(self, values: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> None:
+    def adapt_to(self, values: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> None:
         """Set kernel and bias from what training rows show here: values (rows, width)."""
         kernel = ops.convert_to_numpy(self.kernel)
         before = values.astype(np.float64) @ kernel * self.factor  # (rows, units), without bias
@@ -117,7 +117,7 @@ class Clamp(keras.layers.Layer):
     def call(self, x: Any, training: bool = False) -> Any:
         return x if training else ops.minimum(ops.maximum(x, self.low), self.high)
 
-    def adapt(self, values: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> None:
+    def adapt_to(self, values: np.ndarray, weight: np.ndarray | None, target: np.ndarray) -> None:
         """Set the range to that of the target (rows, outputs)."""
         self.low.assign(target.min(axis=0))
         self.high.assign(target.max(axis=0))

@@ -22,17 +22,17 @@ def adapt(
     private: np.ndarray | None = None,
     seed: int = 0,
 ) -> None:
-    """Let every layer with an `adapt` method see its input, and start the head at the classes' shares.
+    """Let every layer with an `adapt_to` method see its input, and start the head at the classes' shares.
 
     private: which columns of "numbers" must leave no cell behind, bool (numbers,). seed: which rows those layers see that
     take no input of the network itself, but what the layers before them make of it.
     """
     target, shown, sample = arrays["target"], _outputs(arrays["target"], head), None
     for layer in model.layers:  # in the order of the graph: those before a layer have adapted
-        if hasattr(layer, "adapt"):
+        if hasattr(layer, "adapt_to"):
             kinds = [kind for kind, symbol in model.input.items() if symbol is layer.input]
             if kinds:
-                layer.adapt(_hide(arrays, private)[kinds[0]], weight, shown)
+                layer.adapt_to(_hide(arrays, private)[kinds[0]], weight, shown)
                 continue
             if sample is None:
                 rng = np.random.default_rng(seed)
@@ -40,10 +40,10 @@ def adapt(
                 inputs = _hide({kind: arrays[kind][rows] for kind in model.input}, private, rng)
                 sample = inputs, None if weight is None else weight[rows], shown[rows]
             before = keras.Model(model.input, layer.input)(sample[0], training=False)
-            layer.adapt(keras.ops.convert_to_numpy(before), *sample[1:])
+            layer.adapt_to(keras.ops.convert_to_numpy(before), *sample[1:])
     last = model.layers[-1]
     prior = prior_logits(arrays["target"], weight, head)
-    if prior is not None and hasattr(last, "bias") and not hasattr(last, "adapt"):
+    if prior is not None and hasattr(last, "bias") and not hasattr(last, "adapt_to"):
         last.bias.assign(np.broadcast_to(prior, last.bias.shape).astype(np.float32))
 
 
