@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from tabdl.testing import mixed_table
 from tabdl.training import blocks
 
 ROWS, SAMPLE, SIZE = 420, 160, 128
+FAST: dict[str, Any] = {"epochs": 1, "random_state": 0}
+Classifier: Any = tabdl.MLPClassifier
+Regressor: Any = tabdl.MLPRegressor
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,23 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from refused import RNG, ROWS, X, Y, classifier, regressor
 from sklearn.exceptions import NotFittedError
 
-from tabdl import MLPClassifier, MLPRegressor, Parquet, Schema
+from tabdl import Parquet, Schema
 from tabdl.errors import ParameterError, SchemaError, TargetError
-
-RNG = np.random.default_rng(0)
-ROWS = 60
-X = pd.DataFrame({"a": RNG.normal(size=ROWS), "b": RNG.normal(size=ROWS), "city": RNG.choice(["Oslo", "Bergen", "Bodø"], ROWS)})
-Y = (X["a"] > 0).astype(int).to_numpy()
-
-
-def classifier(**params):
-    return MLPClassifier(**{"units": (4,), "epochs": 1, "random_state": 0} | params)
-
-
-def regressor(**params):
-    return MLPRegressor(**{"units": (4,), "epochs": 1, "random_state": 0} | params)
 
 
 @pytest.fixture(scope="module")

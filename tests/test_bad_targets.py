@@ -8,22 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+from refused import ROWS, X, Y, classifier, regressor
 
-from tabdl import MLPClassifier, MLPRegressor
 from tabdl.errors import TargetError
-
-RNG = np.random.default_rng(0)
-ROWS = 60
-X = pd.DataFrame({"a": RNG.normal(size=ROWS), "b": RNG.normal(size=ROWS), "city": RNG.choice(["Oslo", "Bergen", "Bodø"], ROWS)})
-Y = (X["a"] > 0).astype(int).to_numpy()
-
-
-def classifier(**params):
-    return MLPClassifier(**{"units": (4,), "epochs": 1, "random_state": 0} | params)
-
-
-def regressor(**params):
-    return MLPRegressor(**{"units": (4,), "epochs": 1, "random_state": 0} | params)
 
 
 @pytest.mark.parametrize("value", [1, "yes", True])

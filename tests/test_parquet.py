@@ -15,7 +15,7 @@ import psutil
 import pyarrow
 import pyarrow.parquet
 import pytest
-from longfiles import ROWS, SAMPLE, TABLE, shrink, written
+from longfiles import FAST, ROWS, SAMPLE, TABLE, Classifier, shrink, written
 
 import tabdl
 from tabdl import parquet
@@ -24,10 +24,6 @@ from tabdl.estimators import streaming
 from tabdl.estimators.rows import hold_out
 from tabdl.frames import read_frame
 from tabdl.training import blocks
-
-FAST: dict[str, Any] = {"epochs": 1, "random_state": 0}
-Classifier: Any = tabdl.MLPClassifier
-Regressor: Any = tabdl.MLPRegressor
 
 
 @pytest.fixture

@@ -10,17 +10,12 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
-from longfiles import ROWS, SAMPLE, SIZE, TABLE, X, shrink, table_of, written
+from longfiles import FAST, ROWS, SAMPLE, SIZE, TABLE, Classifier, Regressor, X, shrink, table_of, written
 
-import tabdl
 from tabdl import models
 from tabdl.errors import ParameterError, SchemaError
 from tabdl.estimators import streaming
 from tabdl.training import fitting
-
-FAST: dict[str, Any] = {"epochs": 1, "random_state": 0}
-Classifier: Any = tabdl.MLPClassifier
-Regressor: Any = tabdl.MLPRegressor
 
 
 @pytest.fixture

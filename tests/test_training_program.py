@@ -158,7 +158,7 @@ def test_long_tables_are_predicted_as_short_ones():
     )
 
 
-@pytest.mark.skipif(backends.name() != "tensorflow", reason="other backends always compile, and say so")
+@pytest.mark.skipif(backends.name() != "tensorflow", reason="the operation is one of TensorFlow")
 def test_operations_that_xla_does_not_know_still_work(monkeypatch):
     import keras
     import tensorflow as tf
