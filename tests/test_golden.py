@@ -12,10 +12,10 @@ import tabdl
 from tabdl import models
 
 FOLDER = Path(__file__).parent / "golden"
-FILES = sorted(FOLDER.glob("*/*.tabdl"))
+FILES = sorted(FOLDER.rglob("*.tabdl"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda f: f"{f.parent.name}/{f.stem}")
+@pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(FOLDER).with_suffix("")))
 def test_golden_artifact_predicts_as_it_did(file: Path) -> None:
     rows = pd.read_parquet(file.parent / "rows.parquet")
     model = tabdl.load(file)

@@ -210,8 +210,8 @@ def test_time_limit_is_kept_and_shortens_the_schedule(program, monkeypatch):
     assert state.history["learning_rate"][-1] < 0.2 * 0.01, "the schedule ends where the time ends"
 
 
-@pytest.mark.parametrize("chunks", [1, 2])
-def test_what_the_first_call_compiles_is_not_the_price_of_an_epoch(program, monkeypatch, chunks):
+@pytest.mark.parametrize(("chunks", "rows_before"), [(1, None), (2, None), (1, 59)])
+def test_what_the_first_call_compiles_is_not_the_price_of_an_epoch(program, monkeypatch, chunks, rows_before):
     """A first call of 10 s, others of 1 s, in 30 s."""
     shared, now, calls = program[0], [0.0], []
     step, compiled = shared.training("adam", (0,), 1)
@@ -222,10 +222,11 @@ def test_what_the_first_call_compiles_is_not_the_price_of_an_epoch(program, monk
         return compiled(*arguments)
 
     monkeypatch.setattr(shared, "training", lambda *_: (step, call))
-    monkeypatch.setattr(step, "ran", None)
+    plan = Plan(60, 10, 6 // chunks, chunks)
+    monkeypatch.setattr(step, "ran", rows_before and (plan, rows_before))
     for module in (training, clock):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    state, _ = run(program, plan=Plan(60, 10, 6 // chunks, chunks), epochs=1_000, time_limit=30.0, schedule="linear")
+    state, _ = run(program, plan=plan, epochs=1_000, time_limit=30.0, schedule="linear")
     assert 27 <= now[0] <= 30
     assert abs(state.epoch - 20 / chunks) <= 1
     assert state.progress == pytest.approx(1)

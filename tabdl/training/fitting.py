@@ -16,7 +16,7 @@ from tabdl.network import set_weights, weight_paths
 from tabdl.training.blocks import Blocks, ahead
 from tabdl.training.checkpoint import Checkpoint, fingerprint
 from tabdl.training.clock import Clock
-from tabdl.training.initial import adapt, supported_codes, widen
+from tabdl.training.initial import adapt, give_up, supported_codes, widen
 from tabdl.training.order import Plan, automatic_batch_size, automatic_epochs
 from tabdl.training.program import Program, get_program
 from tabdl.training.train import Copy, Settings, Validation, train
@@ -58,7 +58,8 @@ class Run:
     partial: bool  # whether more rows follow, nobody knows how many
 
 
-def _check_start(model: Any, start: Arrays, copies: int) -> None:
+def _continue(model: Any, start: Arrays, copy: int, copies: int) -> None:
+    """Give a model the weights of a copy of the last fit."""
     stacked = () if copies == 1 else (copies,)
     shapes = {path: (*stacked, *weight.shape) for path, weight in zip(weight_paths(model), model.weights, strict=True)}
     if shapes != {path: array.shape for path, array in start.items()}:
@@ -66,6 +67,7 @@ def _check_start(model: Any, start: Arrays, copies: int) -> None:
             "warm_start expects the network of the last fit, received parameters that give it other weights; "
             "set them back, or fit with warm_start=False"
         )
+    set_weights(model, start if copies == 1 else {k: v[copy] for k, v in start.items()})
 
 
 def _batch_size(asked: int | str, rows: int) -> int:
@@ -152,30 +154,27 @@ def checkpoint_files(estimator: Any, folds: int) -> list[Path]:
 
 def _copies(estimator: Any, program: Program, network: Any, run: Run, target: Arrays) -> list[Copy]:
     """Models with their initial weights, `members` for each source."""
-    copies, known, private = [], {}, estimator.encoder_.private_numbers
-    weight = target["weight"]  # float64: rounding must not move a quantile
-    seeds, start = run.seeds, run.start
-    for i, seed in enumerate(seeds):
-        table = i // (len(seeds) // len(run.sources))
-        source = run.sources[table]
-        model = program.fresh_model(network, seed)
+    private, members = estimator.encoder_.private_numbers, len(run.seeds) // len(run.sources)
+    copies = []
+    for table, source in enumerate(run.sources):
         pick = slice(None) if source.rows is None else source.rows
         arrays = {k: v[pick] for k, v in (source.arrays | target).items()}
-        if start is not None:
-            _check_start(model, start, len(seeds))
-            set_weights(model, start if len(seeds) == 1 else {k: v[i] for k, v in start.items()})
-            widen(model, target["target"], program.head)
-        else:
-            even = None if np.ptp(weight[pick]) == 0 else weight[pick]
-            adapt(model, arrays, even, program.head, private, seed)
+        weight = arrays["weight"]  # float64: rounding must not move a quantile
+        even = None if np.ptp(weight) == 0 else weight
+        known = {}
         if not run.partial:
-            if table not in known:
-                total = len(arrays["weight"]) if source.blocks is None else source.blocks.rows
-                known[table] = supported_codes(arrays, arrays["weight"], program.head, program.spec, private, total)
-            for layer in model.layers:
-                if hasattr(layer, "give_up"):
-                    layer.give_up(known[table])
-        copies.append(Copy(model, seed, source.rows, table, source.validation, _memory(network, source, target, seed)))
+            total = len(weight) if source.blocks is None else source.blocks.rows
+            known = supported_codes(arrays, weight, program.head, program.spec, private, total)
+        for i in range(table * members, (table + 1) * members):
+            seed = run.seeds[i]
+            model = program.fresh_model(network, seed)
+            if run.start is None:
+                adapt(model, arrays, even, program.head, private, seed)
+            else:
+                _continue(model, run.start, i, len(run.seeds))
+                widen(model, target["target"], program.head)
+            give_up(model, known)
+            copies.append(Copy(model, seed, source.rows, table, source.validation, _memory(network, source, target, seed)))
     return copies
 
 

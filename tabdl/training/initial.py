@@ -63,6 +63,13 @@ def supported_codes(
     return {j: supported(codes[:, j], spec.categories[j], weight, rest, numbers, each) for j in wide}
 
 
+def give_up(model: Any, known: dict[int, np.ndarray]) -> None:
+    """Tell the layers with a `give_up` method which codes have rows enough for a vector of their own; {}: leave them be."""
+    for layer in model.layers:
+        if known and hasattr(layer, "give_up"):
+            layer.give_up(known)
+
+
 def widen(model: Any, target: np.ndarray, head: Head) -> None:
     """Tell the layers with a `widen` method of further training rows: they may know more than those of the first fit."""
     for layer in model.layers:

@@ -54,7 +54,7 @@ class Step:
     fused: whether TensorFlow compiles it with XLA.
     """
 
-    ran: Any = None  # the plan that it was last compiled for
+    ran: Any = None  # the plan and the rows that it was last compiled for
 
     knobs = KNOBS
 

@@ -91,15 +91,15 @@ class Copy:
 
 
 class Training:
-    """State of one fit: where it stands, the best weights of each copy so far, the history."""
+    """State of one fit: where it stands, the best weights of each copy so far, the history; table: rows of the input tables."""
 
-    def __init__(self, program: Program, settings: Settings, copies: list[Copy], callbacks: list[Any], clock: Clock):
+    def __init__(self, program: Program, settings: Settings, copies: list[Copy], callbacks: list[Any], clock: Clock, table: int):
         self.program, self.settings, self.copies, self.clock = program, settings, copies, clock
         self.plans = [settings.plan if c.rows is None else settings.plan.of_rows(len(c.rows)) for c in copies]
         steps = settings.plan.chunks * settings.plan.steps
         rows = settings.epochs * steps * settings.plan.batch
         self.step, self.run = program.training(settings.optimizer, tuple(c.table for c in copies), rows)
-        self.cold, self.step.ran = self.step.ran != settings.plan, settings.plan
+        self.cold, self.step.ran = self.step.ran != (settings.plan, table), (settings.plan, table)
         self.epoch, self.epochs, self.progress, self.rate_scale = 0, settings.epochs, 0.0, 1.0
         self.warm_since = 0.0  # epochs: those after it tell what an epoch takes
         self.history: dict[str, list[float]] = {}
@@ -302,7 +302,8 @@ def train(
     """
     checkpoint, clock = checkpoint or Checkpoint(None, ""), clock or Clock(settings.time_limit)
     clock.start()
-    state = Training(program, settings, copies, callbacks or [], clock)
+    table = 0 if callable(arrays) else len(arrays["target"])
+    state = Training(program, settings, copies, callbacks or [], clock, table)
     saved = checkpoint.read()
     if saved is not None:
         state.resume(saved)

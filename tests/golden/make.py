@@ -1,4 +1,5 @@
-"""Write the golden artifacts of a release: one small fitted model of every public estimator, with what it predicts.
+"""Write the golden artifacts of a release: one small fitted model of every public estimator, with what it predicts,
+and one of a table with a wide column.
 
     python tests/golden/make.py
 
@@ -9,14 +10,17 @@ them all. The rows come from `tabdl.testing.mixed_table`, kept beside the models
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 import tabdl
 from tabdl import models, testing
 
 ROWS = 120
+WORDS = 60  # values of a column that is wide: some of them share a vector
 COPIES: dict[str, dict[str, int]] = {  # the others are one model each
     "EmbeddingRegressor": {"members": 2},
     "ResNetRegressor": {"bagging": 2},
@@ -27,14 +31,21 @@ COPIES: dict[str, dict[str, int]] = {  # the others are one model each
 
 def main() -> None:
     folder = Path(__file__).parent / tabdl.__version__
-    folder.mkdir(exist_ok=True)
+    warnings.filterwarnings("ignore", message="columns dropped")
+    warnings.filterwarnings("ignore", message=".* contains rows of the training table")
     table = testing.mixed_table(ROWS)
+    write(folder, table, models.catalogue())
+    words = np.random.default_rng(1).permutation([f"word {i}" for i in range(WORDS)] * (ROWS // WORDS))
+    write(folder / "wide", table.assign(words=words), ["MLPClassifier"])
+
+
+def write(folder: Path, table: pd.DataFrame, names: Iterable[str]) -> None:
+    """Fit the estimators to the table, and write the models, their predictions and the table itself to the folder."""
+    folder.mkdir(exist_ok=True)
     if not (folder / "rows.parquet").exists():
         table.to_parquet(folder / "rows.parquet")
     rng = np.random.default_rng(0)
-    warnings.filterwarnings("ignore", message="columns dropped")
-    warnings.filterwarnings("ignore", message=".* contains rows of the training table")
-    for name in models.catalogue():
+    for name in names:
         if (folder / f"{name}.tabdl").exists():
             continue
         cls = models.load_class(name)
