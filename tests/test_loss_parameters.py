@@ -87,7 +87,8 @@ def test_calibrate() -> None:
     """Margins of the hinge loss are no probabilities: held-out rows make them so, and what is chosen stays."""
     rows = np.random.default_rng(1).normal(size=(1200, 3))
     labels = (rows[:, 0] > 0).astype(int)
-    options, given = {"loss": "hinge", "epochs": 30, "learning_rate": 0.02}, {"X_val": rows[100:500], "y_val": labels[100:500]}
+    options = {"loss": "hinge", "metric": "auc", "epochs": 30, "learning_rate": 0.02}
+    given = {"X_val": rows[100:500], "y_val": labels[100:500]}
     with_, without = (classifier(calibrate=on, **options).fit(rows[:100], labels[:100], **given) for on in (True, False))
     assert without.temperature_ == 1
     assert with_.temperature_ < 0.8

@@ -1,6 +1,7 @@
 """What rows that the network has not seen tell of it: how sure it may be of classes, how far numbers may be off.
 
-Temperature: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv 1706.04599. Intervals: split conformal,
+Temperature: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, arXiv 1706.04599; as part of the validation score:
+Berta et al., Rethinking Early Stopping: Refine, Then Calibrate, 2025, arXiv 2501.19195. Intervals: split conformal,
 Lei et al., Distribution-Free Predictive Inference for Regression, JASA 2018, arXiv 1604.04173; around quantiles: Romano et al.,
 Conformalized Quantile Regression, NeurIPS 2019, arXiv 1905.03222. Everything is float64 NumPy.
 """
