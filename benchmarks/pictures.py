@@ -64,15 +64,7 @@ def _panel(axes, points: pd.DataFrame) -> None:
             va="center",
             color=color,
             fontsize=7.5,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": color,
-                "lw": 0.35,
-                "alpha": 0.5,
-                "shrinkA": 1,
-                "shrinkB": 2,
-                "relpos": (0, 0.5),
-            },
+            arrowprops=LEADER | {"color": color},
         )
     axes.tick_params(labelsize=8)
     for side in ("top", "right"):

@@ -62,7 +62,7 @@ def to_markdown(frame: pd.DataFrame, compared: dict[str, str]) -> str:
         "above imports, the most over tables."
     )
     parts = [
-        f"Measured {measured} on {'; '.join(frame['machine'].unique())}, by `make benchmark`; {_versions(frame)}.",
+        f"Measured {measured} on {'; '.join(frame['machine'].unique())}, by `benchmarks/tables.py`; {_versions(frame)}.",
         scores,
         _table(["model", "mean rank", *map(_title, frame["table"].unique())], _score_rows(frame, ranks, order)),
         _unranked(frame, order[len(ranks) :]),

@@ -6,8 +6,9 @@
 A cell is one model on one table with one seed, measured in a process of its own: tabdl in this interpreter, peers in the one
 of --peers. Measured cells are kept in build/benchmarks and found again while table, seed, model, package versions, machine
 and, for tabdl, its source are the same, so an interrupted run goes on where it stopped; --again measures them anew. Cells run
-one after the other: by table, seed, model, and the two sides of a ratio of times are neighbours. Choices are for validation
-rows to make; scores are of test rows. See splits.py for the tables, peers.py for the models, cells.py for what is measured.
+one after the other: by table, seed, model; of the two sides of a ratio of times the second is measured anew after the first.
+Choices are for validation rows to make; scores are of test rows. See splits.py for the tables, peers.py for the models, cells.py
+for what is measured.
 """
 
 from __future__ import annotations
@@ -91,11 +92,12 @@ def chosen(models: list[peers.Model], patterns: str) -> list[peers.Model]:
 def measure_all(options: argparse.Namespace, models: list[peers.Model]) -> int:
     """Measure the cells that are not there yet; how many failed. Another seed is no help to who ran out of time."""
     todo = list(plan(options.only_tables, options.seeds, chosen(models, options.only_models)))
-    failures, late = 0, set()
+    failures, late, fresh = 0, set(), set()
     for number, (table, seed, model) in enumerate(todo, 1):
         python = _python(model, options)
         cell = what(table, seed, model, python)
-        found = None if options.again else cells.cached(cell, options.cache, options.limit)
+        anew = options.again or (table, seed, model.beside) in fresh  # the two sides of a ratio belong to one hour
+        found = None if anew else cells.cached(cell, options.cache, options.limit)
         if found is None and (table, model.name) not in late:
             found = cells.in_process(python, cell, options.tables, options.limit)
             if model.family == "tabdl" and cells.source(library()) != cell["versions"]["tabdl"]:
@@ -104,6 +106,7 @@ def measure_all(options: argparse.Namespace, models: list[peers.Model]) -> int:
                 failures += 1
             else:
                 cells.keep(cell, found, options.cache)
+                fresh.add((table, seed, model.name))
             print(f"{number:4d} of {len(todo)}  {table:16s} seed {seed}  {model.name:22s} {_said(found)}", flush=True)
         if found is not None and "over" in found:
             late.add((table, model.name))

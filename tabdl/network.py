@@ -80,8 +80,8 @@ class TableNetwork(Network):
     unseen: float | str = param(
         "auto",
         "share of the cells in columns of more than 40 categories that a training step shows as unseen: less learning by heart, "
-        "and a meaning for new values; 'auto': 0.2, and 1 for categories of so few rows that their mean target tells less than "
-        "that of all rows, which stay unseen in predictions",
+        "and a meaning for new values; 'auto': 0.2, and 1 for categories of fewer than 200 rows whose target differs too little "
+        "from that of others to be told from so few, which stay unseen in predictions",
         low=0,
         high=0.9,
         options=("auto",),

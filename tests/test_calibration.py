@@ -241,7 +241,7 @@ def test_a_forged_temperature_is_refused(clear, temperature):
 def test_every_classifier_decides_as_without(name):
     case = testing.Case(models.load_class(name), {})
     for params, y in (({}, case.y), ({"loss": "ordinal"}, np.digitize(case.signal, np.quantile(case.signal, [0.3, 0.6])))):
-        model, plain = (case.new(calibrate=c, **params).fit(case.table, y) for c in (True, False))
+        model, plain = (case.new(calibrate=c, metric="auc", **params).fit(case.table, y) for c in (True, False))
         np.testing.assert_array_equal(model.predict(case.table), plain.predict(case.table))
         expected = temper(plain.predict_proba(case.table), model.temperature_, False)
         np.testing.assert_array_equal(model.predict_proba(case.table), expected)

@@ -65,16 +65,17 @@ def test_a_checkpoint_needs_a_seed(tmp_path):
         classifier(random_state=None, checkpoint=tmp_path / "c.npz").fit(X, Y)
 
 
-def test_the_mark_of_a_checkpoint_ignores_verbosity_and_sees_the_validation_rows(tmp_path, monkeypatch):
+def test_the_mark_of_a_checkpoint_ignores_verbosity_and_sees_how_epochs_are_judged(tmp_path, monkeypatch):
     marks = []
     original = tabdl.training.fitting.Checkpoint
     monkeypatch.setattr("tabdl.training.fitting.Checkpoint", lambda path, mark: marks.append(mark) or original(path, mark))
     path = tmp_path / "c.npz"
-    for params, rows in (({}, X), ({"verbose": 2}, X), ({"time_limit": 60.0}, X), ({"metric": "auc"}, X), ({}, X + 0.1)):
-        classifier(checkpoint=path, **params).fit(X, Y, X_val=rows, y_val=Y)
-    first, *same, metric, moved = marks
+    for params in ({}, {"verbose": 2}, {"time_limit": 60.0}, {"metric": "auc"}, {"calibrate": False}):
+        classifier(checkpoint=path, **params).fit(X, Y, X_val=X, y_val=Y)
+    classifier(checkpoint=path).fit(X, Y, X_val=X + 0.1, y_val=Y)
+    first, *same, metric, uncalibrated, moved = marks
     assert set(same) == {first}
-    assert len({first, metric, moved}) == 3
+    assert len({first, metric, uncalibrated, moved}) == 4
 
 
 def test_warm_start_with_another_network_is_refused():

@@ -137,6 +137,22 @@ def test_values_are_copies_that_later_fits_do_not_change():
     assert (shared.forward(shared.values(weights), [{"numbers": x}]) != before).all()
 
 
+def traces(monkeypatch) -> list[bool]:
+    """Fills up with what TensorFlow traces from now on: True for XLA. A graph that falls back is traced twice."""
+    if backends.name() != "tensorflow":
+        return [True]
+    import tensorflow as tf
+
+    found, original = [], tf.function
+
+    def function(*given, jit_compile=None, **options):
+        found.append(bool(jit_compile))
+        return original(*given, jit_compile=jit_compile, **options)
+
+    monkeypatch.setattr(tf, "function", function)
+    return found
+
+
 @pytest.mark.parametrize("members", [1, 2])
 def test_what_xla_compiles_learns_the_same(monkeypatch, members):
     """Rows and steps that fill up shapes change nothing; 45 rows in batches of 10, in steps of different numbers of rows."""
@@ -144,18 +160,21 @@ def test_what_xla_compiles_learns_the_same(monkeypatch, members):
     X = np.random.default_rng(0).normal(size=(50, 3))
     plain = tabdl.MLPRegressor(**fit).fit(X, X[:, 0])
     monkeypatch.setattr(programs, "LARGE", 0.0)
+    traced = traces(monkeypatch)
     by_xla = tabdl.MLPRegressor(**fit).fit(X, X[:, 0])
+    assert traced == [True], "XLA should compile all of it"
     np.testing.assert_allclose(by_xla.predict(X), plain.predict(X), atol=1e-4)
     np.testing.assert_allclose(by_xla.history_["loss"], plain.history_["loss"], rtol=1e-4)
 
 
-def test_long_tables_are_predicted_as_short_ones():
+def test_long_tables_are_predicted_as_short_ones(monkeypatch):
     """By XLA in pieces on TensorFlow, the last of which is not full."""
     X = np.random.default_rng(0).normal(size=(backends.CHUNK_ROWS + 100, 3))
-    model = tabdl.MLPRegressor(units=(8,), epochs=1, random_state=0).fit(X[:50], X[:50, 0])
-    np.testing.assert_allclose(
-        model.predict(X), np.concatenate([model.predict(part) for part in np.array_split(X, 9)]), atol=1e-5
-    )
+    model = tabdl.MLPRegressor(units=(9,), epochs=1, random_state=0).fit(X[:50], X[:50, 0])
+    parts = np.concatenate([model.predict(part) for part in np.array_split(X, 9)])
+    traced = traces(monkeypatch)
+    np.testing.assert_allclose(model.predict(X), parts, atol=1e-5)
+    assert traced == [True], "XLA should compile all of it"
 
 
 @pytest.mark.skipif(backends.name() != "tensorflow", reason="the operation is one of TensorFlow")

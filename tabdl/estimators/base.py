@@ -353,24 +353,24 @@ class Estimator(Predictor):
         from tabdl.training import metrics
         from tabdl.training.train import Validation
 
-        name, folded = self._metric(), fold.held_rows is not None
+        name, temper = self._metric(), self._tempering() if fold.held_rows is None else None
         self.target_.encode(held.y)  # refuses what training rows may not hold either
         truth, weight, score = self._truth(held.y), self._row_weights(held), metrics.METRICS[name]
         extra = {"levels": self.target_.head.levels} if name == "pinball" and self.target_.head.levels else {}
 
         def judge(forward: Callable[[dict[str, np.ndarray]], np.ndarray]) -> float:
             outputs = self.target_.decode(forward(arrays).astype(np.float64))
-            return score(truth, outputs if folded else self._judged(truth, outputs, weight), weight, **extra)
+            return score(truth, outputs if temper is None else temper(truth, outputs, weight), weight, **extra)
 
-        told = {"truth": truth} if weight is None else {"truth": truth, "weight": weight}
+        told = {"truth": truth, "tempered": np.array(temper is not None)} | ({} if weight is None else {"weight": weight})
         return Validation(name, name in metrics.LARGER_IS_BETTER, judge, arrays | told)
 
     def _row_weights(self, rows: Rows) -> np.ndarray | None:
         return rows.weight
 
-    def _judged(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """Decoded outputs of held-out rows as the validation score sees them."""
-        return outputs
+    def _tempering(self) -> Callable[..., np.ndarray] | None:
+        """What makes of truth, decoded outputs and weight of held-out rows the outputs that the validation score sees."""
+        return None
 
     # ---- hooks of the kinds of task --------------------------------------------------------------------------------
 

@@ -35,6 +35,8 @@ class Mixture(Estimator):
         parts = self.networks(kind, len(self.encoders_))
         for name, part in parts.items():
             part.set_params(**{k: v for k, v in given.items() if k in part.fields})
+            if kind == "classifier":
+                part.calibrate = False  # of the average alone
             if self.checkpoint is not None:
                 part.checkpoint = Path(f"{self.checkpoint}.{name}")
             self._share_columns(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -35,15 +36,16 @@ class Classifier(ClassifierMixin, Estimator):
     )
     metric: str = param(
         "log_loss",
-        "validation score that picks the best epoch; log_loss and brier are at the temperature that `calibrate` would find, but "
-        "not with `bagging`",
+        "validation score that picks the best epoch; log_loss and brier are at the temperature that `calibrate` would find, "
+        "where no `members` or folds are averaged",
         options=("log_loss", "accuracy", "balanced_accuracy", "auc", "average_precision", "brier"),
     )
     calibrate: bool = param(
         True,
         "whether rows held out of training, weighted as in the validation score, set a temperature for all probabilities where "
         "that lowers their log-loss: `temperature_`, above 1 for a network that was too sure of itself (never with `bagging`, "
-        "whose average softens by itself), 1.0 without such rows; predicted classes stay, and of two classes the ranking of rows",
+        "whose average softens by itself), 1.0 without such rows. It leaves predicted classes as they are, and of two classes "
+        "the ranking of rows; but see `metric`",
     )
     temperature_: float
 
@@ -135,15 +137,20 @@ class Classifier(ClassifierMixin, Estimator):
             found = calibration.fit_temperature(self._truth(y), outputs, weight, count)
             self.temperature_ = found if len(self.encoders_) == 1 else min(found, 1.0)
 
-    def _judged(self, truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """At the temperature that they would get: the best epoch knows most, however sure it is of it (arXiv 2501.19195).
+    def _tempering(self) -> Callable[..., np.ndarray] | None:
+        """The best epoch knows most, however sure it is of it (arXiv 2501.19195); copies that are averaged stay as they are.
 
         RealMLP, three splits of the training rows of coupon: log-loss .556 -> .543, AUC .781 -> .794; adult, churn: equal;
         online_shoppers: .2295 -> .2323.
         """
-        if not self.calibrate or self.metric not in ("log_loss", "brier"):
-            return outputs
-        return calibration.temper(outputs, calibration.fit_temperature(truth, outputs, weight), outputs.shape == truth.shape)
+        if not self.calibrate or self.copies > 1 or self.metric not in ("log_loss", "brier"):
+            return None
+
+        def temper(truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+            found = calibration.fit_temperature(truth, outputs, weight)
+            return calibration.temper(outputs, found, isinstance(self.target_, Labels))
+
+        return temper
 
     def _calibrated(self, outputs: np.ndarray) -> np.ndarray:
         return calibration.temper(outputs, self.temperature_, isinstance(self.target_, Labels))

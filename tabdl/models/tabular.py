@@ -40,7 +40,8 @@ class Tabular(TableNetwork):
 class TabularClassifier(Mixture, Tabular, Classifier):
     """The default for classes: two or many, or several labels at once.
 
-    `parts_` has the fitted networks by name and `shares_` what each counts. The file of a model with neighbours holds embedded
+    `parts_` has the fitted networks by name and `shares_` what each counts; `history_` and `best_epoch_` are those of the first
+    network. The file of a model with neighbours holds embedded
     training rows; `neighbors=False` leaves them out.
 
     Examples
@@ -56,7 +57,8 @@ class TabularClassifier(Mixture, Tabular, Classifier):
 class TabularRegressor(Mixture, Tabular, Regressor):
     """The default for numbers: one or several, counts, or `quantiles=`.
 
-    `parts_` has the fitted networks by name and `shares_` what each counts. The file of a model with neighbours holds embedded
+    `parts_` has the fitted networks by name and `shares_` what each counts; `history_` and `best_epoch_` are those of the first
+    network. The file of a model with neighbours holds embedded
     training rows; `neighbors=False` leaves them out.
 
     Examples
