@@ -353,7 +353,7 @@ class Estimator(Predictor):
         from tabdl.training import metrics
         from tabdl.training.train import Validation
 
-        name, temper = self._metric(), self._tempering() if fold.held_rows is None else None
+        name, temper = self._metric(), self._tempering(held) if fold.held_rows is None else None
         self.target_.encode(held.y)  # refuses what training rows may not hold either
         truth, weight, score = self._truth(held.y), self._row_weights(held), metrics.METRICS[name]
         extra = {"levels": self.target_.head.levels} if name == "pinball" and self.target_.head.levels else {}
@@ -368,7 +368,7 @@ class Estimator(Predictor):
     def _row_weights(self, rows: Rows) -> np.ndarray | None:
         return rows.weight
 
-    def _tempering(self) -> Callable[..., np.ndarray] | None:
+    def _tempering(self, held: Rows) -> Callable[..., np.ndarray] | None:
         """What makes of truth, decoded outputs and weight of held-out rows the outputs that the validation score sees."""
         return None
 

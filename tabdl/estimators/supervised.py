@@ -137,7 +137,7 @@ class Classifier(ClassifierMixin, Estimator):
             found = calibration.fit_temperature(self._truth(y), outputs, weight, count)
             self.temperature_ = found if len(self.encoders_) == 1 else min(found, 1.0)
 
-    def _tempering(self) -> Callable[..., np.ndarray] | None:
+    def _tempering(self, held: Rows) -> Callable[..., np.ndarray] | None:
         """The best epoch knows most, however sure it is of it (arXiv 2501.19195); copies that are averaged stay as they are.
 
         RealMLP, three splits of the training rows of coupon: log-loss .556 -> .543, AUC .781 -> .794; adult, churn: equal;
@@ -145,9 +145,10 @@ class Classifier(ClassifierMixin, Estimator):
         """
         if not self.calibrate or self.copies > 1 or self.metric not in ("log_loss", "brier"):
             return None
+        count = calibration.effective_rows(len(held.y), self._row_weights(held), held.weight)
 
         def temper(truth: np.ndarray, outputs: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-            found = calibration.fit_temperature(truth, outputs, weight)
+            found = calibration.fit_temperature(truth, outputs, weight, count)
             return calibration.temper(outputs, found, isinstance(self.target_, Labels))
 
         return temper
