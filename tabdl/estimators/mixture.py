@@ -36,7 +36,7 @@ class Mixture(Estimator):
         for name, part in parts.items():
             part.set_params(**{k: v for k, v in given.items() if k in part.fields})
             if kind == "classifier":
-                part.calibrate = False  # of the average alone
+                part.calibrate = False  # the average has a temperature, its parts have none
             if self.checkpoint is not None:
                 part.checkpoint = Path(f"{self.checkpoint}.{name}")
             self._share_columns(part)

@@ -41,8 +41,7 @@ class TabularClassifier(Mixture, Tabular, Classifier):
     """The default for classes: two or many, or several labels at once.
 
     `parts_` has the fitted networks by name and `shares_` what each counts; `history_` and `best_epoch_` are those of the first
-    network. The file of a model with neighbours holds embedded
-    training rows; `neighbors=False` leaves them out.
+    network. The file of a model with neighbours holds embedded training rows; `neighbors=False` leaves them out.
 
     Examples
     --------
@@ -58,8 +57,7 @@ class TabularRegressor(Mixture, Tabular, Regressor):
     """The default for numbers: one or several, counts, or `quantiles=`.
 
     `parts_` has the fitted networks by name and `shares_` what each counts; `history_` and `best_epoch_` are those of the first
-    network. The file of a model with neighbours holds embedded
-    training rows; `neighbors=False` leaves them out.
+    network. The file of a model with neighbours holds embedded training rows; `neighbors=False` leaves them out.
 
     Examples
     --------
