@@ -134,6 +134,28 @@ def test_a_run_goes_on_where_it_stopped(tmp_path, monkeypatch, capsys):
     assert len(asked) == 8 + 4 + 6
 
 
+def test_both_sides_of_a_ratio_are_measured_in_one_run(tmp_path, monkeypatch):
+    asked = []
+
+    def answer(python, what, folder, limit):
+        asked.append(what["model"])
+        return cell(what["model"], what["table"], what["seed"])
+
+    monkeypatch.setattr(cells, "in_process", answer)
+    models = peers.in_order(OWN, PEERS)
+    options = options_of(tmp_path, only_tables=["churn"], seeds=[0], only_models="*")
+    tables.measure_all(options, models)
+    first = asked.copy()
+    monkeypatch.setattr(cells, "source", lambda package: "changed")  # ours are to be measured again, and so the other side is
+    tables.measure_all(options, models)
+    beside = [(model.beside, model.name) for model in models if model.beside]
+    assert beside
+    changed = asked[len(first) :]
+    for ours, theirs in beside:
+        assert changed.index(theirs) == changed.index(ours) + 1
+    assert set(first) - set(changed) == {model.name for model in PEERS if not model.beside}
+
+
 def test_who_ran_out_of_time_is_not_asked_again_with_another_seed(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(cells, "in_process", lambda python, what, *rest: asked.append(what["seed"]) or {"over": rest[-1]})

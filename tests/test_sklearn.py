@@ -28,9 +28,6 @@ from tabdl import EmbeddingClassifier, MLPClassifier, MLPRegressor, TabMClassifi
 from tabdl.testing import mixed_table
 
 ROWS = 200
-EXPECTED_FAILURES = {
-    "check_sample_weight_equivalence_on_dense_data": "float32 and random masks cannot give rtol 1e-7; see tests/test_weights.py"
-}
 CHECKED_ALWAYS = ("MLPClassifier", "MLPRegressor", "TabMClassifier", "TabMRegressor")
 OTHERS = [name for name in models.catalogue() if name not in CHECKED_ALWAYS]
 SMALL = {
@@ -53,15 +50,25 @@ def _small(name: str) -> Any:
     return models.load_class(name)(**SMALL.get(network, {}), epochs=60, learning_rate=0.01)
 
 
-@parametrize_with_checks([_small(name) for name in CHECKED_ALWAYS], expected_failed_checks=lambda _: EXPECTED_FAILURES)
+def _run(check: Any, estimator: Any) -> None:
+    """A check that must pass; but float32 keeps 1e-7, the bound of one of them, by luck only, and random masks keep it never."""
+    try:
+        check(estimator)
+    except AssertionError:
+        if check.func.__name__ != "check_sample_weight_equivalence_on_dense_data":
+            raise
+        pytest.xfail("float32 and random masks cannot give rtol 1e-7; see tests/test_weights.py")
+
+
+@parametrize_with_checks([_small(name) for name in CHECKED_ALWAYS])
 def test_sklearn_check(estimator: Any, check: Any) -> None:
-    check(estimator)
+    _run(check, estimator)
 
 
 @pytest.mark.full
-@parametrize_with_checks([_small(name) for name in OTHERS], expected_failed_checks=lambda _: EXPECTED_FAILURES)
+@parametrize_with_checks([_small(name) for name in OTHERS])
 def test_sklearn_check_of_the_others(estimator: Any, check: Any) -> None:
-    check(estimator)
+    _run(check, estimator)
 
 
 @pytest.fixture(scope="module")
