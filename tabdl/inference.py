@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ DROPPED = ("identifier", "constant")
 MOST_VALUES = 10_000  # kept of a category column; the rest share the code of unseen values
 TO_DATES = "convert it with pandas.to_datetime(..., unit=...)"
 ENOUGH_ROWS = 100  # before all-distinct cells mean an identifier
+MANY_NUMBERS = 20  # distinct texts, most of them numbers, before these may be meant as such
 HEAVY_TAIL, EXTREME = 10.0, 1000.0  # 99th percentile over median, largest over median; each plus one
 
 
@@ -180,23 +181,33 @@ def _of_texts(cells: Cells) -> Column:
         return _date(cells, "date")
     if _is_prose(texts, present):
         return _text(cells, "text")
-    if len(texts) == len(cells.array) >= ENOUGH_ROWS:
+    if len(texts) == len(cells.array) >= ENOUGH_ROWS and not odd_texts(texts):
         return Column(cells.name, "identifier", dtype="str")
     return _category(cells, "category", found)
 
 
-def numeric_texts(texts: list[str]) -> bool:
+def numeric_texts(texts: Iterable[str]) -> bool:
     """Numbers stored as text, a few of them as "?" or "n/a". Leading zeros mean a code, such as a zip code."""
     numbers = [text for text in texts if text.strip().lower() not in GAP_TEXTS]
-    for text in numbers:
-        digits = text.strip().lstrip("+-")
-        if (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()) or not any(c.isdigit() for c in digits):
-            return False
-        try:
-            number_of(text)
-        except ValueError:
-            return False
-    return len(numbers) > 0
+    return len(numbers) > 0 and all(map(_is_amount, numbers))
+
+
+def odd_texts(texts: Iterable[str]) -> list[str]:
+    """Of texts that are numbers but for at most a fifth those that are none; nothing where they are few, or look like codes."""
+    present = [text for text in texts if text.strip().lower() not in GAP_TEXTS]
+    odd = [text for text in present if not _is_amount(text)]
+    return odd if len(present) >= MANY_NUMBERS and len(odd) <= 0.2 * len(present) else []
+
+
+def _is_amount(text: str) -> bool:
+    digits = text.strip().lstrip("+-")
+    if (len(digits) > 1 and digits[0] == "0" and digits[1].isdigit()) or not any(c.isdigit() for c in digits):
+        return False
+    try:
+        number_of(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_prose(texts: list[str], present: int) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from tabdl.cells import EPOCH, ISO, dates_of
 from tabdl.errors import SchemaError
 from tabdl.frames import Frame, read_frame
-from tabdl.inference import KINDS, TO_DATES, Cells, Column, check_finite, gaps_of, infer_column, parse_numbers
+from tabdl.inference import KINDS, TO_DATES, Cells, Column, check_finite, gaps_of, infer_column, odd_texts, parse_numbers
 
 __all__ = ["KINDS", "Column", "Schema"]
 SMALL = 64  # rows up to which checks are done over all columns at once
@@ -67,6 +67,7 @@ class Schema:
             spare = {c.name for c in columns if c.kind == "identifier" and c.dtype == "int"} - set(kinds)
             columns = [column(c.name, "number") if c.name in spare else c for c in columns]  # a numbering is better than nothing
         _warn_dropped([c for c in columns if not c.used and c.name not in kinds])
+        _warn_odd([c for c in columns if c.kind == "category" and c.name not in {*kinds, *frame.categorical}])
         schema = cls(tuple(columns), frame.named)
         if not schema.used:
             raise SchemaError(
@@ -221,6 +222,20 @@ def _warn_dropped(columns: list[Column]) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def _warn_odd(columns: list[Column]) -> None:
+    """Of categories that are numbers but for a few cells."""
+    for column in columns:
+        odd = [] if column.private or column.dtype != "str" else odd_texts(column.values)
+        if odd:
+            warnings.warn(
+                f"column {column.name!r} is read as a category: most of its {len(column.values)} values are numbers, but not "
+                f"{_names(odd, 3)}; where numbers are meant, clean these cells, as pandas.to_numeric(..., errors='coerce') does, "
+                f"else declare it: kinds={{{column.name!r}: 'category'}}",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _names(names: Iterable[str], most: int = 20) -> str:

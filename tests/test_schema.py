@@ -37,6 +37,25 @@ def test_dropped_columns_are_named_in_one_warning():
     assert "id" not in [c.name for c in schema.used]
 
 
+@pytest.mark.parametrize("odd", [["6,15", "soon"], ["V57", "E11", "E12"]])
+@pytest.mark.parametrize("rows", [60, 150])
+def test_numbers_with_a_few_other_texts_are_named(odd, rows):
+    """A decimal comma among points would silently make a category of every price."""
+    table = pd.DataFrame({"price": [f"{i}.5" for i in range(rows - len(odd))] + odd, "b": np.arange(rows) % 7})
+    with pytest.warns(UserWarning, match="column 'price' is read as a category: most of its") as caught:
+        schema = Schema.infer(table)
+    assert schema["price"].kind == "category"
+    assert len(caught) == 1
+    assert repr(odd[0]) in str(caught[0].message)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Schema.infer(table, kinds={"price": "category"})
+        Schema.infer(table.astype({"price": "category"}))
+        Schema.infer(table, kinds={"b": "number"}, private=["price"])
+        Schema.infer(pd.DataFrame({"size": ["38", "40", "42", "XL"] * 20, "zip": ["01234", "98765"] * 40}))
+
+
 def test_declared_columns_are_dropped_or_kept_in_silence():
     table = pd.DataFrame({"id": np.arange(120), "year": [2024] * 120, "a": np.arange(120) % 7})
     with warnings.catch_warnings():
