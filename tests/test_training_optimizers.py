@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 
+import keras
 import numpy as np
 
 from tabdl import MLPClassifier
@@ -18,7 +19,7 @@ def test_every_rule_is_listed_and_every_listed_rule_is_there():
 
 def test_a_rule_gives_back_as_many_arrays_as_it_takes():
     for name, (count, first) in OPTIMIZERS.items():
-        numbers = np.array([1.0, 0.9, 0.99], np.float32)  # step, momentum, second moment
+        numbers = [keras.ops.convert_to_tensor(np.float32(x)) for x in (1.0, 0.9, 0.99)]  # step, momentum, second moment
         slots = [np.full(3, first, np.float32) for _ in range(count)]
         direction, moved = getattr(rules, name)(np.ones(3, np.float32), slots, *numbers)
         assert len(moved) == count, name

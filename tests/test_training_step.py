@@ -28,8 +28,9 @@ def step(model, optimizer="sgd"):
 
 def update(made, flat, gradient, rate=0.1, fade=1.0, decay=0.0, clip=np.inf, momentum=0.0, second=0.99, slots=None):
     slots = slots or made.initial_state(len(flat))[1]
-    knobs = np.array([decay, clip, momentum, second], np.float32)
-    moved, slots = made.update(flat, slots, keras.ops.convert_to_tensor(gradient), np.float32(rate), np.float32(fade), knobs)
+    tensor = keras.ops.convert_to_tensor
+    knobs = tensor(np.array([decay, clip, momentum, second], np.float32))
+    moved, slots = made.update(flat, slots, tensor(gradient), tensor(np.float32(rate)), tensor(np.float32(fade)), knobs)
     return keras.ops.convert_to_numpy(moved), slots
 
 
