@@ -232,7 +232,7 @@ def _warn_odd(columns: list[Column]) -> None:
             warnings.warn(
                 f"column {column.name!r} is read as a category: most of its {len(column.values)} values are numbers, but not "
                 f"{_names(odd, 3)}; where numbers are meant, clean these cells, as pandas.to_numeric(..., errors='coerce') does, "
-                f"else declare it: kinds={{{column.name!r}: 'category'}}",
+                f"else declare it with Schema.infer(X, kinds={{{column.name!r}: 'category'}})",
                 UserWarning,
                 stacklevel=3,
             )
