@@ -14,6 +14,8 @@ _NAMES = {
     "Classifier": "tabdl.estimators.supervised",
     "Regressor": "tabdl.estimators.supervised",
     "RollingOrigin": "tabdl.splitting",
+    "Backtest": "tabdl.backtesting",
+    "backtest": "tabdl.backtesting",
     "event_windows": "tabdl.events",
     "param": "tabdl.params",
     "save": "tabdl.artifact",

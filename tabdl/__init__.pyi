@@ -5,6 +5,8 @@ from tabdl import models as models
 from tabdl import testing as testing
 from tabdl.artifact import load as load
 from tabdl.artifact import save as save
+from tabdl.backtesting import Backtest as Backtest
+from tabdl.backtesting import backtest as backtest
 from tabdl.estimators.supervised import Classifier as Classifier
 from tabdl.estimators.supervised import Regressor as Regressor
 from tabdl.events import event_windows as event_windows

@@ -123,7 +123,8 @@ def _origins(line: Timeline, happens: np.ndarray, lookback: int, step: int) -> t
     if not full.any():
         return np.array([], int), np.array([], int)
     latest = at[full.any(axis=0)].max()
-    return np.nonzero(full & ((latest - at) % step == 0))
+    series, origin = np.nonzero(full & ((latest - at) % step == 0))
+    return series, origin
 
 
 def _channels(table: pd.DataFrame, keys: Sequence[str]) -> list[str]:

@@ -91,6 +91,15 @@ class Timeline:
             )
         return timeline
 
+    def locate(self, table: pd.DataFrame, time: str, id: str | Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Series and step of each row of another table; both -1 for a row that has no place in this grid."""
+        number = {key: i for i, key in enumerate(self.names)}
+        series = np.array([number.get(key, -1) for key in series_names(table, id)], int)
+        times = read_times(table[time], time)
+        step = np.minimum(np.searchsorted(self.times, times), len(self.times) - 1)
+        outside = (self.times[step] != times) | (series < 0)
+        return np.where(outside, -1, series), np.where(outside, -1, step)
+
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.names), len(self.times)

@@ -19,23 +19,23 @@ PACKAGE = Path(tabdl.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES, MOST_FUNCTION_LINES = 400, 40
 LAYERS = (  # a file imports only from its own layer or lower ones
-    {"errors", "params", "frames", "cells", "quantiles", "credibility", "archive", "parquet", "accuracy"},
+    {"errors", "params", "frames", "cells", "quantiles", "credibility", "archive", "parquet", "accuracy", "pictures"},
     {"inference", "schema", "spec", "encoding", "targets", "timeline", "splitting", "events"},
     {"backends", "layers"},
     {"network", "training"},
     {"estimators"},
     {"models"},
     {"artifact", "datasets", "testing", "exporting", "explaining"},
-    {"tablefiles", "scoring", "diagnosis", "commands", "report", "tuning", "tracking", "conversion"},
+    {"tablefiles", "scoring", "backtesting", "diagnosis", "commands", "report", "tuning", "tracking", "conversion"},
     {"cli", "__main__"},
 )
 SEPARATE = {5, 6}  # layers whose files know nothing of each other
 BACKENDS = {"tensorflow", "jax", "torch"}
 BACKEND_FILES = {"backends.py", "exporting.py"}
-OWNERS = {  # package -> the one part that may import it; everywhere but in the CLI, inside functions
+OWNERS = {  # package -> the parts that may import it; everywhere but in the CLI, inside functions
     "click": "cli",
     "tqdm": "training",
-    "matplotlib": "training",
+    "matplotlib": "pictures training",
     "shap": "explaining",
     "bentoml": "serving",
     "mlflow": "tracking",
@@ -142,7 +142,7 @@ def test_optional_packages_have_one_owner(file: Path) -> None:
     for name, inside in imports(file):
         package = name.split(".")[0]
         if package in OWNERS:
-            assert part(module(file)) == OWNERS[package], f"{place(file)} imports {package}, which {OWNERS[package]} owns"
+            assert part(module(file)) in OWNERS[package].split(), f"{place(file)} imports {package}, which {OWNERS[package]} owns"
             assert inside or package == "click", f"{place(file)} imports {package} outside of a function"
 
 

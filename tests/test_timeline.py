@@ -29,6 +29,13 @@ def test_grid_sorts_time_and_leaves_missing_rows_empty():
     assert line.rows().tolist() == [[1, -1, 0], [-1, 2, 3]]
 
 
+def test_rows_of_another_table_find_their_place():
+    other = pd.DataFrame({"shop": ["a", "b", "c", "a"], "day": ["2024-01-03", "2024-01-01", "2024-01-01", "2025-01-01"]})
+    series, step = Timeline.read(TABLE, "day", "shop").locate(other, "day", "shop")
+    assert series.tolist() == [1, 0, -1, -1]
+    assert step.tolist() == [2, 0, -1, -1]
+
+
 def test_one_series_needs_no_id_and_several_ids_are_one_key():
     assert Timeline.read(TABLE.iloc[:2], "day").names == [()]
     both = TABLE.assign(kind=[1, 1, 2, 3])

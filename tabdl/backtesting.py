@@ -1,0 +1,297 @@
+"""How good a forecaster would have been: rolling origins, beside forecasts that cost nothing."""
+
+from __future__ import annotations
+
+import os
+import time as clock
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tabdl import accuracy
+from tabdl.errors import ParameterError, SchemaError
+from tabdl.pictures import plot_backtest
+from tabdl.splitting import RollingOrigin
+from tabdl.timeline import Timeline, as_names, as_pandas, check_columns, numbers_in
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASELINE = "RidgeForecaster"
+ROLES = ("horizon", "time", "id", "target", "known", "past", "static")  # parameters that all forecasters share
+
+
+@dataclass
+class Backtest:
+    """What `backtest` returns.
+
+    scores: one row a method (the model first): mase, smape, owa, crps, coverage_0.8, ..., seconds of fit and predict.
+    by_origin: the same for each method and origin; an origin is the first step that is forecast.
+    forecasts: one row a method, origin, series and step: truth, mean and quantiles beside id, time (and target).
+    """
+
+    scores: pd.DataFrame
+    by_origin: pd.DataFrame
+    forecasts: pd.DataFrame
+    keys: list[str]
+    time: str
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Forecast fans over the truth and MASE by origin, as a matplotlib Figure; saved when `path` is given."""
+        return plot_backtest(self.forecasts, self.by_origin, self.keys, self.time, path=path)
+
+    def _repr_html_(self) -> str:
+        origins = self.by_origin.index.get_level_values("origin").unique()
+        table = self.scores.to_html(float_format="{:.3f}".format, na_rep="", border=0)
+        return f"<p>Backtest over {len(origins)} origins from {origins.min()} to {origins.max()}; lower is better</p>{table}"
+
+
+def backtest(
+    model: Any,
+    table: Any,
+    *,
+    origins: int = 4,
+    step: int | None = None,
+    levels: Sequence[float] = (0.8, 0.95),
+    refit: bool = True,
+) -> Backtest:
+    """Forecast again and again from the past of a long table, and compare with what came.
+
+    At each origin a clone of the model sees the rows before it and forecasts its horizon; of the rows from the origin on it gets
+    id, time and the known columns. Beside it stand the naive forecast, the seasonal naive one (the model's `season_`) and
+    `RidgeForecaster`. Series without a row before an origin are left out there, and so are steps that a method does not forecast:
+    all are scored on the same steps.
+
+    Scores, means over series and then over origins: MASE and CRPS in units of the in-sample error of the seasonal naive forecast
+    before the origin (series that only repeat themselves have none and are left out), sMAPE in percent, OWA against the M4
+    competition's Naive2 (`accuracy.naive2`), coverage as the share of truths inside an interval. CRPS takes the mean for the
+    median. The naive forecasts have normal intervals, their variance that of the past errors times the number of seasons ahead.
+
+    Parameters
+    ----------
+    model : forecaster
+        Anything with the interface of `RidgeForecaster`; a clone is fitted, the model stays as it is.
+    table : long table (pandas, polars, pyarrow, dict of columns)
+        One row a series and time, sorted or not.
+    origins, step : int
+        Number of origins and the steps between them (the horizon when None), as in `RollingOrigin`.
+    levels : sequence of float
+        Intervals to judge, between 0 and 1.
+    refit : bool, default=True
+        Fit at every origin; if False, fit once at the first one and pass the rows since then as history.
+
+    Raises `ParameterError` for levels out of range or too few steps, `SchemaError` for columns that the model needs and the
+    table lacks.
+
+    >>> import tabdl
+    >>> table = tabdl.datasets.make_sales(stores=3, days=150, random_state=0)
+    >>> model = tabdl.RidgeForecaster(horizon=14, time="date", id="store", target="sales")  # doctest: +SKIP
+    >>> result = tabdl.backtest(model, table, origins=3)  # doctest: +SKIP
+    >>> result.scores[["mase", "owa", "coverage_0.8"]]  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    levels = _check_levels(levels)
+    panel = Panel.read(model, as_pandas(table))
+    starts = RollingOrigin(panel.horizon, origins, step).positions(len(panel.line.times))
+    rivals, season = _rivals(model, panel), None
+    scores, tables = [], []
+    for origin in starts:
+        values, seconds = {}, {}
+        for name, rival in rivals.items():
+            start = clock.perf_counter()
+            if refit or origin == starts[0]:
+                rivals[name] = rival = _fitted(rival, panel, origin)
+            values[name] = _predicted(rival, panel, origin, levels, refit)
+            seconds[name] = clock.perf_counter() - start
+        if season is None:
+            season = int(getattr(rivals[next(iter(rivals))], "season_", None) or 1)
+        for name, period in (("naive", 1), ("seasonal naive", season)):
+            start = clock.perf_counter()
+            values[name] = naive_forecast(panel.values[..., :origin], panel.horizon, period, levels)
+            seconds[name] = clock.perf_counter() - start
+        scores += _judge(values, panel, origin, season, levels, seconds)
+        tables += [_tidy(name, found, panel, origin, levels) for name, found in values.items()]
+    by_origin = pd.DataFrame(scores).set_index(["method", "origin"])
+    return Backtest(
+        _summary(by_origin), _without_yardstick(by_origin), pd.concat(tables, ignore_index=True), panel.keys, panel.time
+    )
+
+
+def naive_forecast(past: np.ndarray, horizon: int, season: int, levels: Sequence[float]) -> np.ndarray:
+    """(..., steps) -> (..., horizon, 1 + quantiles): the seasonal naive forecast with normal intervals.
+
+    The variance of the past errors grows with the number of seasons ahead. Hyndman and Athanasopoulos, Forecasting: Principles
+    and Practice, 3rd edition, section 5.5.
+    """
+    mean = accuracy.seasonal_naive(past, horizon, season)
+    error = past[..., season:] - past[..., :-season]
+    known = np.maximum((~np.isnan(error)).sum(axis=-1), 1)
+    deviation = np.sqrt(np.nansum(error**2, axis=-1) / known)[..., None] * np.sqrt(1 + np.arange(horizon) // season)
+    z = np.array([0.0, *map(NormalDist().inv_cdf, quantile_levels(levels))])
+    return mean[..., None] + deviation[..., None] * z
+
+
+def quantile_levels(levels: Sequence[float]) -> list[float]:
+    """Both ends of each central interval, ascending: [0.8] -> [0.1, 0.9]."""
+    ends = {round(end, 10) for level in levels for end in ((1 - level) / 2, (1 + level) / 2)}
+    return sorted(ends)
+
+
+def quantile_names(levels: Sequence[float]) -> list[str]:
+    """Columns of the quantiles in a forecast: [0.8] -> ["q0.1", "q0.9"]."""
+    return [f"q{end:g}" for end in quantile_levels(levels)]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The table as series x targets x steps, and the roles of its columns."""
+
+    table: pd.DataFrame
+    line: Timeline
+    values: np.ndarray
+    horizon: int
+    time: str
+    ids: list[str]
+    targets: list[str]
+    known: list[str]
+
+    @classmethod
+    def read(cls, model: Any, table: pd.DataFrame) -> Panel:
+        lacks = [name for name in ("horizon", "time", "target", "predict") if not hasattr(model, name)]
+        if lacks:
+            raise TypeError(f"expected a forecaster, received {type(model).__name__} without {lacks[0]}; pass a XForecaster()")
+        ids, targets, known = (as_names(getattr(model, role, None)) for role in ("id", "target", "known"))
+        check_columns(table, [*targets, *known])
+        line = Timeline.read(table, model.time, ids)
+        values = np.stack([line.grid(numbers_in(table, name)) for name in targets], axis=1)
+        return cls(table, line, values, model.horizon, model.time, ids, targets, known)
+
+    @property
+    def keys(self) -> list[str]:
+        return [*self.ids, "target"] if len(self.targets) > 1 else self.ids
+
+    def moment(self, step: int) -> Any:
+        """The time of a step as the table writes it."""
+        return self.table[self.time].iloc[int((self.line.step == step).argmax())]
+
+    def before(self, origin: int) -> pd.DataFrame:
+        return self.table.iloc[np.flatnonzero(self.line.step < origin)]
+
+    def ahead(self, origin: int) -> np.ndarray:
+        """Numbers of the rows to forecast: of series that have a row before the origin."""
+        step, series = self.line.step, self.line.series
+        old = np.isin(series, series[step < origin])
+        return np.flatnonzero(old & (step >= origin) & (step < origin + self.horizon))
+
+
+def _check_levels(levels: Sequence[float]) -> list[float]:
+    found = sorted(float(level) for level in levels)
+    if not found or not all(0 < level < 1 for level in found):
+        raise ParameterError(f"backtest(levels={levels!r}): expected levels between 0 and 1, such as (0.8, 0.95)")
+    return found
+
+
+def _rivals(model: Any, panel: Panel) -> dict[str, Any]:
+    from tabdl.models import catalogue, load_class
+
+    rivals = {type(model).__name__: model}
+    if BASELINE in catalogue() and BASELINE not in rivals:
+        rivals[BASELINE] = load_class(BASELINE)(**{role: getattr(model, role) for role in ROLES if hasattr(model, role)})
+    return rivals
+
+
+def _fitted(model: Any, panel: Panel, origin: int) -> Any:
+    from sklearn.base import clone
+
+    fresh: Any = clone(model)
+    return fresh.fit(panel.before(origin))
+
+
+def _predicted(model: Any, panel: Panel, origin: int, levels: Sequence[float], refit: bool) -> np.ndarray:
+    """(series, targets, horizon, 1 + quantiles); NaN where the model has no forecast."""
+    future = panel.table.iloc[panel.ahead(origin)][[*panel.ids, panel.time, *panel.known]] if panel.known else None
+    history = None if refit else panel.before(origin)
+    frame = as_pandas(model.predict(history=history, future=future, levels=tuple(levels)))
+    columns = ["mean", *quantile_names(levels)]
+    check_columns(frame, [*panel.keys, panel.time, "mean"])
+    series, step = panel.line.locate(frame, panel.time, panel.ids)
+    several = "target" in panel.keys
+    target = [panel.targets.index(name) for name in frame["target"]] if several else [0] * len(frame)
+    inside = (series >= 0) & (step >= origin) & (step < origin + panel.horizon)
+    values = np.full((*panel.values.shape[:2], panel.horizon, len(columns)), np.nan)
+    cells = frame.reindex(columns=columns).to_numpy(np.float64)
+    values[series[inside], np.array(target)[inside], step[inside] - origin] = cells[inside]
+    if np.isnan(values[..., 0]).all():
+        name, first = type(model).__name__, panel.moment(origin)
+        raise SchemaError(f"expected forecasts of {name} from {first} on, received none; check its time, id and horizon")
+    return values
+
+
+def _judge(
+    forecasts: dict[str, np.ndarray], panel: Panel, origin: int, season: int, levels: Sequence[float], seconds: dict[str, float]
+) -> list[dict[str, Any]]:
+    """One row of scores a method."""
+    past = panel.values[..., :origin]
+    truth = panel.values[..., origin : origin + panel.horizon]
+    everywhere = np.logical_and.reduce([~np.isnan(values[..., 0]) for values in forecasts.values()])
+    truth = np.where(everywhere, truth, np.nan)
+    yardstick = np.apply_along_axis(accuracy.naive2, -1, past, panel.horizon, season)
+    scale = accuracy.seasonal_scale(past, season)
+    scale = np.where(scale > 0, scale, np.nan)
+    names, ends = quantile_names(levels), quantile_levels(levels)
+    at = sorted([*ends, 0.5])
+    order = [0 if end == 0.5 else 1 + ends.index(end) for end in at]
+    rows = []
+    for method, values in forecasts.items():
+        mean = values[..., 0]
+        row = {"method": method, "origin": panel.moment(origin)}
+        row["mase"] = _mean(accuracy.mase(truth, mean, past, season))
+        row["smape"] = _mean(accuracy.smape(truth, mean))
+        row["naive2_mase"] = _mean(accuracy.mase(truth, yardstick, past, season))
+        row["naive2_smape"] = _mean(accuracy.smape(truth, yardstick))
+        row["crps"] = _mean(accuracy.crps(truth, at, values[..., order]) / scale)
+        for level, low, high in zip(levels, reversed(names[: len(levels)]), names[len(levels) :], strict=True):
+            low, high = (values[..., 1 + names.index(name)] for name in (low, high))
+            row[f"coverage_{level:g}"] = float(accuracy.coverage(truth.ravel(), low.ravel(), high.ravel()))
+        rows.append(row | {"seconds": seconds[method]})
+    return rows
+
+
+def _tidy(method: str, values: np.ndarray, panel: Panel, origin: int, levels: Sequence[float]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = panel.ahead(origin)
+    series, step = panel.line.series[rows], panel.line.step[rows]
+    parts = []
+    for number, target in enumerate(panel.targets):
+        part = panel.table[[*panel.ids, panel.time]].iloc[rows].reset_index(drop=True)
+        if "target" in panel.keys:
+            part["target"] = target
+        part.insert(0, "method", method)
+        part.insert(1, "origin", panel.moment(origin))
+        part["truth"] = panel.values[series, number, step]
+        part[["mean", *quantile_names(levels)]] = values[series, number, step - origin]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _summary(by_origin: pd.DataFrame) -> pd.DataFrame:
+    groups: Any = by_origin.groupby("method", sort=False)
+    return _without_yardstick(groups.mean().assign(seconds=groups["seconds"].sum()))
+
+
+def _without_yardstick(scores: Any) -> pd.DataFrame:
+    """Scores with OWA in place of those of Naive2."""
+    owa = accuracy.owa(scores["smape"], scores["mase"], scores["naive2_smape"], scores["naive2_mase"])
+    kept = scores.drop(columns=["naive2_mase", "naive2_smape"])
+    kept.insert(2, "owa", owa)
+    return kept
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else np.nan
