@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 
 
 class LastWeek(BaseEstimator):
-    """Repeats the last seven rows of each series (id: one name, target: a name or a tuple), times `factor`.
+    """Repeats the last seven rows of each series (id: None or one name, target: a name or a tuple), times `factor`.
 
     `seen` holds what every clone was given: (rows to fit, history, future).
     """
@@ -31,11 +31,12 @@ class LastWeek(BaseEstimator):
         table = self.table_ if history is None else history
         several = not isinstance(self.target, str)
         parts = []
-        for key, series in table.sort_values(self.time).groupby(self.id, sort=False):
+        table = table.sort_values(self.time)
+        for key, series in table.groupby(self.id, sort=False) if self.id else [(None, table)]:
             times = pd.date_range(series[self.time].iloc[-1], periods=self.horizon + 1)[1:]
             for target in self.target if several else [self.target]:
                 values = series[target].ffill().to_numpy()[-7:] * self.factor
-                part = {self.id: key, self.time: times} | ({"target": target} if several else {})
+                part = ({self.id: key} if self.id else {}) | {self.time: times} | ({"target": target} if several else {})
                 mean = np.resize(values, self.horizon)
                 ends = {f"q{round((1 + side * level) / 2, 10):g}": 1 + side * level / 2 for level in levels for side in (-1, 1)}
                 parts.append(pd.DataFrame(part | {"mean": mean} | {name: mean * ends[name] for name in sorted(ends)}))

@@ -8,7 +8,7 @@ import polars
 import pytest
 from forecasters import LastWeek
 
-from tabdl import accuracy, backtesting
+from tabdl import accuracy, backtesting, models
 from tabdl.backtesting import backtest, naive_forecast, quantile_names
 from tabdl.datasets import make_sales
 from tabdl.errors import ParameterError, SchemaError
@@ -131,6 +131,29 @@ def test_several_targets_are_series_of_their_own():
     assert result.forecasts["target"].unique().tolist() == ["sales", "visitors"]
     own = result.forecasts[(result.forecasts["target"] == "visitors")].merge(TABLE, on=["store", "date"])
     assert np.array_equal(own["truth"], own["visitors"], equal_nan=True)
+
+
+def test_one_series_needs_no_id():
+    one = TABLE[TABLE["store"] == "store-1"]
+    result = backtest(LastWeek(7, id=None), one.drop(columns="store"), origins=2)
+    expected = backtest(LastWeek(7), one, origins=2)
+    columns = ["mase", "smape", "owa", "crps"]
+    pd.testing.assert_frame_equal(result.scores[columns], expected.scores[columns])
+    assert result.plot().axes[0].get_title(loc="left") == ""
+
+
+def test_the_ridge_baseline_is_fitted_for_the_same_task(monkeypatch):
+    class Ridge(LastWeek):
+        pass
+
+    monkeypatch.setattr(backtesting, "BASELINE", "Ridge")
+    monkeypatch.setattr(models, "catalogue", lambda: {"Ridge": "somewhere"})
+    monkeypatch.setattr(models, "load_class", lambda name: Ridge)
+    result = backtest(LastWeek(7, known=("promo",), factor=2.0), TABLE, origins=1)
+    assert result.scores.index.tolist() == ["LastWeek", "Ridge", "naive", "seasonal naive"]
+    assert result.scores.loc["Ridge", "mase"] < result.scores.loc["LastWeek", "mase"]  # its own factor, 1
+    assert [future.columns.tolist() for _, _, future in LastWeek.seen] == [["store", "date", "promo"]] * 2
+    assert backtest(Ridge(7), TABLE, origins=1).scores.index.tolist() == ["Ridge", "naive", "seasonal naive"]
 
 
 def test_one_shuffled_series_and_a_polars_table(result):
