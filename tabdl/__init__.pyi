@@ -17,6 +17,10 @@ from tabdl.models.embedding import EmbeddingClassifier as EmbeddingClassifier
 from tabdl.models.embedding import EmbeddingRegressor as EmbeddingRegressor
 from tabdl.models.fttransformer import FTTransformerClassifier as FTTransformerClassifier
 from tabdl.models.fttransformer import FTTransformerRegressor as FTTransformerRegressor
+from tabdl.models.inception import InceptionClassifier as InceptionClassifier
+from tabdl.models.inception import InceptionRegressor as InceptionRegressor
+from tabdl.models.lite import LITEClassifier as LITEClassifier
+from tabdl.models.lite import LITERegressor as LITERegressor
 from tabdl.models.mlp import MLPClassifier as MLPClassifier
 from tabdl.models.mlp import MLPRegressor as MLPRegressor
 from tabdl.models.neighbors import NeighborsClassifier as NeighborsClassifier
@@ -27,10 +31,15 @@ from tabdl.models.resnet import ResNetClassifier as ResNetClassifier
 from tabdl.models.resnet import ResNetRegressor as ResNetRegressor
 from tabdl.models.rnn import RNNClassifier as RNNClassifier
 from tabdl.models.rnn import RNNRegressor as RNNRegressor
+from tabdl.models.sequencetransformer import SequenceTransformerClassifier as SequenceTransformerClassifier
+from tabdl.models.sequencetransformer import SequenceTransformerRegressor as SequenceTransformerRegressor
 from tabdl.models.tabm import TabMClassifier as TabMClassifier
 from tabdl.models.tabm import TabMRegressor as TabMRegressor
 from tabdl.models.tabular import TabularClassifier as TabularClassifier
 from tabdl.models.tabular import TabularRegressor as TabularRegressor
+from tabdl.models.tcn import TCNClassifier as TCNClassifier
+from tabdl.models.tcn import TCNRegressor as TCNRegressor
+from tabdl.network import SequenceNetwork as SequenceNetwork
 from tabdl.network import TableNetwork as TableNetwork
 from tabdl.params import param as param
 from tabdl.parquet import Parquet as Parquet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -13,18 +13,27 @@ class Spec:
     numbers: columns of scaled numbers, worth an embedding, float32 (rows, numbers).
     flags: columns in [-1, 1] that need none (indicators, booleans, cyclic date parts, hashed text), float32 (rows, flags).
     categories: codes a column can take, one entry a column, int32 (rows, columns); code 0 = missing, 1 = unseen.
+    steps, channels: of series, float32 (rows, steps, channels), with a mask (rows, steps) of the steps that are there.
     """
 
     numbers: int = 0
     flags: int = 0
     categories: tuple[int, ...] = ()
+    steps: int = 0
+    channels: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"categories": list(self.categories)}
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of one row's arrays, by kind; a kind that is not there is absent."""
+        shapes = {"numbers": (self.numbers,), "flags": (self.flags,), "categories": (len(self.categories),)}
+        shapes |= {"sequence": (self.channels and self.steps, self.channels), "mask": (self.channels and self.steps,)}
+        return {kind: shape for kind, shape in shapes.items() if shape[0]}
 
-    @classmethod
-    def from_json(cls, state: dict[str, Any]) -> Spec:
-        return cls(int(state["numbers"]), int(state["flags"]), tuple(int(n) for n in state["categories"]))
+    def only(self, kinds: tuple[str, ...]) -> Spec:
+        """Without the other kinds."""
+        series = (self.steps, self.channels) if "sequence" in kinds else (0, 0)
+        numbers, flags = (getattr(self, kind) if kind in kinds else 0 for kind in ("numbers", "flags"))
+        return Spec(numbers, flags, self.categories if "categories" in kinds else (), *series)
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,8 @@ class Inputs:
     numbers: Any = None  # (rows, spec.numbers)
     flags: Any = None  # (rows, spec.flags)
     categories: Any = None  # (rows, len(spec.categories))
+    sequence: Any = None  # (rows, spec.steps, spec.channels)
+    mask: Any = None  # (rows, spec.steps): 1 where a step is there, else 0
     target: Any = None  # (rows, head.columns)
     weight: Any = None  # (rows,)
     head: Head | None = None

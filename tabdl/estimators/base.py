@@ -19,8 +19,6 @@ from tabdl.estimators.rows import (
     Fold,
     Rows,
     automatic_folds,
-    category_order,
-    check_features,
     check_roles,
     check_schema,
     derive,
@@ -28,11 +26,10 @@ from tabdl.estimators.rows import (
     hold_out,
     join_weights,
     make_folds,
-    make_rows,
+    read_rows,
     rows_to_learn,
-    take_column,
 )
-from tabdl.frames import Frame, read_frame
+from tabdl.frames import Frame
 from tabdl.inference import check_finite
 from tabdl.network import network_class
 from tabdl.params import param
@@ -244,13 +241,7 @@ class Estimator(Predictor):
                 streaming.check_options(self, X)
                 return streaming.sample(X, y, sample_weight, self._check_y, hasattr(self, "predict_proba"), seed)
             X = X.read()
-        frame, order = read_frame(X), category_order(y)
-        if isinstance(y, str):
-            frame, y, order = take_column(frame, y, "y")
-        if isinstance(sample_weight, str):
-            frame, sample_weight, _ = take_column(frame, sample_weight, "sample_weight")
-        check_features(frame)
-        return make_rows(frame, self._check_y(y), sample_weight, order)
+        return read_rows(self, X, y, sample_weight)
 
     def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, folds: int = 1) -> None:
         if not isinstance(schema, Schema):
@@ -260,11 +251,16 @@ class Estimator(Predictor):
                 delattr(self, name)
         self.schema_ = schema
         frame = schema.read(rows.frame, owner=type(self).__name__)
-        self.encoder_ = TableEncoder(schema).fit(frame, rows.weight)
+        self.encoder_ = self._new_encoder(schema).fit(frame, rows.weight)
         self.sizes_ = self._sizes(rows_to_learn(rows.total, folds))
-        self.n_features_in_ = len(rows.frame.columns)
-        if rows.frame.named:
-            self.feature_names_in_ = np.array(list(rows.frame.columns), dtype=object)
+        steps = rows.frame.steps
+        names = steps if isinstance(steps, tuple) and steps else list(rows.frame.columns)
+        self.n_features_in_ = steps if isinstance(steps, int) else len(names)
+        if rows.frame.named or names is steps:
+            self.feature_names_in_ = np.array(names, dtype=object)
+
+    def _new_encoder(self, schema: Schema) -> TableEncoder:
+        return TableEncoder(schema, getattr(self, "scale", "channel"))
 
     def _sizes(self, rows: int) -> dict[str, Any]:
         """Parameters that are 'auto', for a training table of so many rows."""
@@ -272,6 +268,7 @@ class Estimator(Predictor):
         return network_class(type(self)).automatic(rows, spec.numbers + spec.flags + len(spec.categories))
 
     def _check_columns(self, rows: Rows) -> None:
+        self._check_steps(rows.frame)
         self.schema_.read(rows.frame, owner=type(self).__name__)
 
     def _train(self, rows: Rows, folds: list[Fold], seed: int, *, partial: bool = False) -> None:
@@ -337,11 +334,12 @@ class Estimator(Predictor):
         if count == 1:
             return [self._fold(self.encoder_, rows, None, held, None)]
         pairs = make_folds(rows.y, count, seed, self._stratify(rows.y))
-        codes = self.encoder_.codes(self.schema_.read(rows.frame, owner=type(self).__name__))
+        frame = self.schema_.read(rows.frame, owner=type(self).__name__)
+        codes = self.encoder_.codes(frame)
         folds = []
         for index, rest in pairs:
             weight = None if rows.weight is None else rows.weight[index]
-            encoder = TableEncoder(self.schema_).fit_codes(codes[index], weight, like=self.encoder_)
+            encoder = self._new_encoder(self.schema_).fit_codes(codes[index], frame.take(index), weight, like=self.encoder_)
             folds.append(self._fold(encoder, rows, index, rows.take(rest), rest))
         return folds
 
