@@ -18,27 +18,28 @@ class Hydra:
 
     def __init__(self, length: int, channels: int, groups: int) -> None:
         self.dilations = 2 ** np.arange(int(np.log2(max((length - 1) / (TAPS - 1), 1))) + 1)
-        self.channels, self.groups = channels, groups
-        self.width = len(self.dilations) * groups * 2 * RIVALS
+        self.channels = channels
+        self.shape = len(self.dilations), groups, RIVALS, TAPS - 1
+        self.width = 2 * int(np.prod(self.shape[:3]))
 
     def draw(self, rng: np.random.Generator) -> None:
         """Draws kernels that sum to 0, and the channels of each group."""
-        kernels = rng.normal(size=(len(self.dilations), self.groups, RIVALS, TAPS))
+        kernels = rng.normal(size=(*self.shape[:3], TAPS))
         kernels -= kernels.mean(axis=-1, keepdims=True)
         kernels /= np.abs(kernels).sum(axis=-1, keepdims=True)
         # of sum 0: w x = -(running sum of w) (next x - x): nine taps are eight, and a flat stretch answers exactly 0
         self.kernels = -np.cumsum(kernels, axis=-1)[..., :-1].astype(np.float32)
-        drawn = draw_channels(self.channels, RIVALS, len(self.dilations) * self.groups, rng)
-        self.chosen = drawn.reshape(len(self.dilations), self.groups, self.channels)
+        drawn = draw_channels(self.channels, RIVALS, self.shape[0] * self.shape[1], rng)
+        self.chosen = drawn.reshape(*self.shape[:2], self.channels)
 
     def transform(self, series: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Sums of the highest answers and counts of the lowest, by their kernels, float32 (rows, width)."""
+        """Roots of the sums of the highest answers and of the counts of the lowest, float32 (rows, width)."""
         _, steps, rows = series.shape
         outside = np.arange(steps)[:, None] >= lengths
-        wins = np.empty((len(self.dilations), self.groups, 2, RIVALS, rows), np.float32)
+        wins = np.empty((*self.shape[:2], 2, RIVALS, rows), np.float32)
         answers = np.empty((RIVALS, steps, rows), np.float32)
         counter = StepCounter((RIVALS,), steps, rows)
-        for level, dilation in enumerate(self.dilations):
+        for level, dilation in enumerate(self.dilations.tolist()):
             changes, before = np.empty((TAPS - 1, steps, rows), np.float32), None
             for group, kernels in enumerate(self.kernels[level]):
                 if before is None or (self.chosen[level, group] != before).any():
@@ -55,4 +56,4 @@ class Hydra:
                 highest = answers.max(axis=0)
                 answers *= answers == highest
                 np.add.reduce(answers, axis=1, out=wins[level, group, 0])
-        return wins.reshape(self.width, rows).T
+        return np.sqrt(np.maximum(wins, 0, out=wins), out=wins).reshape(self.width, rows).T

@@ -30,7 +30,10 @@ def plan(length: int, features: int, channels: int) -> tuple[np.ndarray, np.ndar
     counts[: each - counts.sum()] += 1
     if channels > 1:
         pieces = -(-counts // MOST_BIASES)
-        dilations, counts = np.repeat(dilations, pieces), np.concatenate([_split(*pair) for pair in zip(counts, pieces, strict=True)])
+        dilations, counts = (
+            np.repeat(dilations, pieces),
+            np.concatenate([_split(*pair) for pair in zip(counts, pieces, strict=True)]),
+        )
     return dilations[counts > 0], counts[counts > 0]
 
 
@@ -78,13 +81,12 @@ class MiniRocket:
     def __init__(self, length: int, channels: int, features: int) -> None:
         self.dilations, self.counts = plan(length, features, channels)
         self.channels = channels
+        self.drawn = len(self.dilations), 1 if channels == 1 else GROUPS, channels
         self.width = int(self.counts.sum()) * len(KERNELS)
 
     def fit(self, series: np.ndarray, lengths: np.ndarray, rng: np.random.Generator) -> None:
         """Draws the channels of each kernel, and biases at quantiles of the answers of drawn training rows."""
-        groups = 1 if self.channels == 1 else GROUPS
-        drawn = draw_channels(self.channels, TAPS, len(self.dilations) * groups, rng)
-        self.chosen = drawn.reshape(len(self.dilations), groups, self.channels)
+        self.chosen = draw_channels(self.channels, TAPS, self.drawn[0] * self.drawn[1], rng).reshape(self.drawn)
         self.biases = np.zeros((len(KERNELS), self.counts.sum()), np.float32)
         levels = np.arange(1, self.biases.size + 1) * GOLDEN % 1
         levels = rng.permutation(levels.reshape(self.biases.shape[::-1])).T  # spread evenly over the kernels of a slot

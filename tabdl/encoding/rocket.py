@@ -1,115 +1,166 @@
 """Series -> thousands of scaled features for a ridge: MiniRocket and Hydra on the series and on its first differences.
 
-Features of a row depend on its own steps alone, never on the padding behind them or on the other rows.
+The features of a row depend on its own steps alone, never on the padding behind them nor on the rows beside it. Both on both
+sides: Dempster, Schmidt, Webb, "Hydra", 2023 (arXiv 2203.13652), section 4.2.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
 from tabdl.encoding.columns import _array
 from tabdl.encoding.hydra import Hydra
-from tabdl.encoding.minirocket import MiniRocket
+from tabdl.encoding.minirocket import KERNELS, MiniRocket
 from tabdl.encoding.summaries import Summaries
 
-CHUNK = 1 << 17  # steps of rows at a time, so that the work stays in the cache
+CHUNK = 1 << 17  # steps of all rows at a time, so that the work stays in the cache
+MOST_CHANNELS = 16  # of a whole chunk; with more channels its rows are fewer
 LANES = 8  # rows of a chunk are filled up to a multiple: sums of a row run in one order, whatever rows are beside it
+SAMPLE = 256  # training rows that biases come from
+SHARES = (1.0, 1.0, 1.0, 1.0, 0.1)  # of the spread: shares of the series and its differences, wins of both, summaries
+FLAT = 1e-6  # a feature that varies less over the training rows is left out
 
 
 class RocketKernels:
-    """Random convolution kernels fitted to training series.
+    """Random convolution kernels fitted to training series, and the scales of their features.
+
+    Values are float32 (rows, steps, channels), channels of like spread, zeros after the end of a row; lengths: int (rows,), at
+    least 1.
 
     Parameters
     ----------
-    features : MiniRocket features of the series, and as many of its differences
-    groups : Hydra groups of eight kernels for each dilation of the series, and as many of its differences
+    features : MiniRocket features of the series, and as many of its differences; 84 at least
+    groups : Hydra groups of eight kernels at each dilation of the series, and as many of its differences
 
     >>> import numpy as np
     >>> values = np.random.default_rng(0).normal(size=(20, 30, 1)).astype(np.float32)
     >>> lengths = np.full(20, 30)
     >>> kernels = RocketKernels(features=840, groups=4).fit(values, lengths, seed=0)
     >>> kernels.transform(values[:3], lengths[:3]).shape
-    (3, 2076)
+    (3, 1946)
     """
 
     def __init__(self, features: int = 10_000, groups: int = 32) -> None:
         self.features, self.groups = features, groups
 
     def fit(self, values: np.ndarray, lengths: np.ndarray, seed: int) -> RocketKernels:
-        """Fit kernels and scales. values: float32 (rows, steps, channels), zeros after the end; lengths: int (rows,), >= 1."""
+        """Draw kernels by the seed, and fit biases and scales."""
         self.fit_transform(values, lengths, seed)
         return self
 
     def fit_transform(self, values: np.ndarray, lengths: np.ndarray, seed: int) -> np.ndarray:
-        """`fit`, and the features of these rows at no further cost."""
-        self._plan(int(np.median(lengths)), values.shape[2])
+        """`fit`, and the features of the training rows at no further cost."""
+        self._plan(max(int(np.median(lengths)), 1), values.shape[2])
         rng = np.random.default_rng(seed)
-        for series, steps, mini, hydra in self._sides(values.transpose(2, 1, 0), lengths):
-            mini.fit(series, steps, rng)
-            hydra.draw(rng)
+        drawn = rng.permutation(len(values))[:SAMPLE]
+        sides = _sides(values[drawn].transpose(2, 1, 0), lengths[drawn])
+        for (series, sizes), shares, wins in zip(sides, self.shares, self.wins, strict=True):
+            shares.fit(series, sizes, rng)
+            wins.draw(rng)
         raw = self._raw(values, lengths)
-        at = self._counts
-        raw[:, at] = np.sqrt(np.maximum(raw[:, at], 0))
-        self.center = raw.mean(axis=0, dtype=np.float64).astype(np.float32)
-        spread = raw.std(axis=0, dtype=np.float64)
-        spread[at] += (raw[:, at] == 0).mean(axis=0) ** 4
-        self.factor = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 1e-6).astype(np.float32)
-        return self._scaled(raw)
+        self.center, self.factor = np.zeros(self.width, np.float32), np.zeros(self.width, np.float32)
+        for part, share, sparse in zip(self.parts, SHARES, (False, False, True, True, False), strict=True):
+            self._fit_scale(raw, part, share, sparse)
+        return self._scale(raw)
 
     def transform(self, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Scaled features, float32 (rows, width)."""
-        raw = self._raw(values, lengths)
-        raw[:, self._counts] = np.sqrt(np.maximum(raw[:, self._counts], 0))
-        return self._scaled(raw)
+        """Scaled features, float32 (rows, width): all squares of a training row sum to about `sum(SHARES)`."""
+        return self._scale(self._raw(values, lengths))
 
     def _plan(self, length: int, channels: int) -> None:
+        """Kernels for series of `length` steps, and their places among the features."""
         self.length, self.channels = length, channels
-        self.minis = [MiniRocket(size, channels, self.features) for size in (length, max(length - 1, 1))]
-        self.hydras = [Hydra(size, channels, self.groups) for size in (length, max(length - 1, 1))]
+        sizes = length, max(length - 1, 1)
+        self.shares = [MiniRocket(size, channels, self.features) for size in sizes]
+        self.wins = [Hydra(size, channels, self.groups) for size in sizes]
         self.summaries = Summaries(channels)
-        widths = [part.width for part in (*self.minis, *self.hydras, self.summaries)]
-        self.ends = np.cumsum(widths)
-        self.width = int(self.ends[-1])
-
-    @property
-    def _counts(self) -> slice:
-        return slice(self.ends[1], self.ends[3])
-
-    def _sides(self, series: np.ndarray, lengths: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, MiniRocket, Hydra]]:
-        """The series and its differences, float32 (channels, steps, rows), with their lengths and kernels."""
-        yield series, lengths, self.minis[0], self.hydras[0]
-        if series.shape[1] > 1:
-            time = np.arange(series.shape[1] - 1)[:, None]
-            changes = np.where(time < lengths - 1, np.diff(series, axis=1), np.float32(0))
-        else:
-            changes = np.zeros_like(series)
-        yield changes, np.maximum(lengths - 1, 1), self.minis[1], self.hydras[1]
+        ends = np.cumsum([0] + [block.width for block in (*self.shares, *self.wins, self.summaries)]).tolist()
+        self.parts = [slice(start, end) for start, end in pairwise(ends)]
+        self.width = ends[-1]
 
     def _raw(self, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         raw = np.empty((len(values), self.width), np.float32)
-        order = np.argsort(lengths, kind="stable")
-        start = 0
-        while start < len(order):
-            rows = order[start : start + max(CHUNK // int(lengths[order[start]]), 1)]
-            rows = rows[: max(CHUNK // int(lengths[rows[-1]]), 1)]
-            steps, filled = int(lengths[rows[-1]]), -(-len(rows) // LANES) * LANES
-            series = np.zeros((values.shape[2], steps, filled), np.float32)
+        for rows in self._chunks(lengths):
+            steps = int(lengths[rows[-1]])
+            filled = len(rows) if steps > CHUNK else -(-len(rows) // LANES) * LANES
+            series = np.zeros((self.channels, steps, filled), np.float32)
             series[:, :, : len(rows)] = values[rows, :steps].transpose(2, 1, 0)
             sizes = np.ones(filled, np.int64)
             sizes[: len(rows)] = lengths[rows]
-            parts: list[np.ndarray] = []
-            for side, sizes_, mini, hydra in self._sides(series, sizes):
-                parts += [mini.transform(side, sizes_), hydra.transform(side, sizes_)]
-            parts = [parts[0], parts[2], parts[1], parts[3], self.summaries.transform(series, sizes)]
-            raw[rows] = np.concatenate(parts, axis=1)[: len(rows)]
-            start += len(rows)
+            sides = list(_sides(series, sizes))
+            blocks = [block.transform(*side) for block, side in zip((*self.shares, *self.wins), sides * 2, strict=True)]
+            for part, block in zip(self.parts, [*blocks, self.summaries.transform(series, sizes)], strict=True):
+                raw[rows, part] = block[: len(rows)]
         return raw
 
-    def _scaled(self, raw: np.ndarray) -> np.ndarray:
-        empty = raw[:, self._counts] == 0
+    def _chunks(self, lengths: np.ndarray) -> Iterator[np.ndarray]:
+        """Rows of like length, shortest first."""
+        order, start = np.argsort(lengths, kind="stable"), 0
+        most = CHUNK * MOST_CHANNELS // max(self.channels, MOST_CHANNELS)
+        while start < len(order):
+            rows = order[start:]
+            for end in (0, -1):  # as many as fit if all are like the shortest, then like the longest of those
+                rows = rows[: max(most // max(int(lengths[rows[end]]), self.length), 1)]
+            yield rows
+            start += len(rows)
+
+    def _fit_scale(self, raw: np.ndarray, part: slice, share: float, sparse: bool) -> None:
+        """Mean and factor of a block, so that the squares of a row sum to about `share`."""
+        total = 0.0
+        for start in range(part.start, part.stop, 1024):
+            at = slice(start, min(start + 1024, part.stop))
+            columns = raw[:, at].astype(np.float64)
+            spread = columns.std(axis=0)
+            known = spread > FLAT
+            zeros = (columns == 0).mean(axis=0) if sparse else np.zeros(len(spread))
+            factor = np.divide(1, spread + zeros**4, out=np.zeros_like(spread), where=known)  # rare wins are no large numbers
+            self.center[at], self.factor[at] = columns.mean(axis=0), factor
+            total += float(np.square(spread * factor).sum())
+        self.factor[part] *= np.sqrt(share / max(total, 1e-12))
+
+    def _scale(self, raw: np.ndarray) -> np.ndarray:
+        wins = raw[:, self.parts[2].start : self.parts[3].stop]
+        never = wins == 0
         raw -= self.center
         raw *= self.factor
-        raw[:, self._counts][empty] = 0  # a kernel that never won says nothing
+        wins[never] = 0  # a kernel that never wins says nothing
         return raw
+
+    @property
+    def state(self) -> dict[str, np.ndarray]:
+        """All that `from_state` needs, by name."""
+        arrays = {"size": np.array([self.length, self.channels, self.features, self.groups], np.int64)}
+        for side, shares, wins in zip(("series", "changes"), self.shares, self.wins, strict=True):
+            arrays |= {f"{side}/biases": shares.biases, f"{side}/share_channels": shares.chosen}
+            arrays |= {f"{side}/kernels": wins.kernels, f"{side}/win_channels": wins.chosen}
+        arrays |= {"center": self.center, "factor": self.factor}
+        return {f"rocket/{name}": array for name, array in arrays.items()}
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, np.ndarray]) -> RocketKernels:
+        """The kernels that had this state; ValueError where an array is of another shape or dtype."""
+        length, channels, features, groups = _array(arrays, "rocket/size", (4,), np.int64).tolist()
+        biases = len(KERNELS), max(features // len(KERNELS), 1)
+        if min(length, channels, groups) < 1 or arrays["rocket/series/biases"].shape != biases:
+            raise ValueError(f"rocket/size: expected sizes of the other arrays, received {arrays['rocket/size'].tolist()}")
+        kernels = cls(features, groups)
+        kernels._plan(length, channels)
+        for side, shares, wins in zip(("series", "changes"), kernels.shares, kernels.wins, strict=True):
+            shares.biases = _array(arrays, f"rocket/{side}/biases", biases, np.float32)
+            shares.chosen = _array(arrays, f"rocket/{side}/share_channels", shares.drawn, bool)
+            wins.kernels = _array(arrays, f"rocket/{side}/kernels", wins.shape, np.float32)
+            wins.chosen = _array(arrays, f"rocket/{side}/win_channels", (*wins.shape[:2], channels), bool)
+        kernels.center = _array(arrays, "rocket/center", (kernels.width,), np.float32)
+        kernels.factor = _array(arrays, "rocket/factor", (kernels.width,), np.float32)
+        return kernels
+
+
+def _sides(series: np.ndarray, lengths: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The series and its first differences, float32 (channels, steps, rows), each with lengths; of one step: a zero."""
+    yield series, lengths
+    changes = np.diff(series, axis=1, append=np.float32(0))
+    changes *= np.arange(series.shape[1])[:, None] < lengths - 1
+    yield changes[:, : max(series.shape[1] - 1, 1)], np.maximum(lengths - 1, 1)
