@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tabdl.encoding.columns import _array
+from tabdl.encoding.columns import read_state
 from tabdl.encoding.hydra import Hydra
 from tabdl.encoding.minirocket import KERNELS, MiniRocket
 from tabdl.encoding.summaries import Summaries
@@ -142,19 +142,19 @@ class RocketKernels:
     @classmethod
     def from_state(cls, arrays: dict[str, np.ndarray]) -> RocketKernels:
         """The kernels that had this state; ValueError where an array is of another shape or dtype."""
-        length, channels, features, groups = _array(arrays, "rocket/size", (4,), np.int64).tolist()
+        length, channels, features, groups = read_state(arrays, "rocket/size", (4,), np.int64).tolist()
         biases = len(KERNELS), max(features // len(KERNELS), 1)
         if min(length, channels, groups) < 1 or arrays["rocket/series/biases"].shape != biases:
             raise ValueError(f"rocket/size: expected sizes of the other arrays, received {arrays['rocket/size'].tolist()}")
         kernels = cls(features, groups)
         kernels._plan(length, channels)
         for side, shares, wins in zip(("series", "changes"), kernels.shares, kernels.wins, strict=True):
-            shares.biases = _array(arrays, f"rocket/{side}/biases", biases, np.float32)
-            shares.chosen = _array(arrays, f"rocket/{side}/share_channels", shares.drawn, bool)
-            wins.kernels = _array(arrays, f"rocket/{side}/kernels", wins.shape, np.float32)
-            wins.chosen = _array(arrays, f"rocket/{side}/win_channels", (*wins.shape[:2], channels), bool)
-        kernels.center = _array(arrays, "rocket/center", (kernels.width,), np.float32)
-        kernels.factor = _array(arrays, "rocket/factor", (kernels.width,), np.float32)
+            shares.biases = read_state(arrays, f"rocket/{side}/biases", biases, np.float32)
+            shares.chosen = read_state(arrays, f"rocket/{side}/share_channels", shares.drawn, bool)
+            wins.kernels = read_state(arrays, f"rocket/{side}/kernels", wins.shape, np.float32)
+            wins.chosen = read_state(arrays, f"rocket/{side}/win_channels", (*wins.shape[:2], channels), bool)
+        kernels.center = read_state(arrays, "rocket/center", (kernels.width,), np.float32)
+        kernels.factor = read_state(arrays, "rocket/factor", (kernels.width,), np.float32)
         return kernels
 
 
