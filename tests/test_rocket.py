@@ -218,6 +218,15 @@ def test_features_are_scaled_for_a_ridge():
     assert 0.5 * sum(rocket.SHARES) < squares < 1.1 * sum(rocket.SHARES)
 
 
+def test_a_strange_series_stays_near():
+    values, lengths = draw(50, 60, shortest=60)
+    kernels = fitted(values, lengths)
+    strange = kernels.transform(values[:2] * np.float32(1e4), lengths[:2])
+    for part, limit in zip(kernels.parts, kernels.limits, strict=True):
+        assert np.abs(strange[:, part]).max() <= limit
+    assert np.abs(strange[:, kernels.parts[-1]]).max() == kernels.limits[-1]
+
+
 def test_seed_decides_and_global_state_stays():
     values, lengths = draw(20, 60)
     before = values.copy(), np.random.get_state()[1].copy()

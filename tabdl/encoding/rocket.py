@@ -22,6 +22,7 @@ LANES = 8  # rows of a chunk are filled up to a multiple: sums of a row run in o
 SAMPLE = 256  # training rows that biases come from
 SHARES = (1.0, 1.0, 1.0, 1.0, 0.1)  # of the spread: shares of the series and its differences, wins of both, summaries
 FLAT = 1e-6  # a feature that varies less over the training rows is left out
+FAR = 3.0  # standard deviations, beyond which a feature is clipped: a ridge must not follow a strange series far away
 
 
 class RocketKernels:
@@ -62,8 +63,9 @@ class RocketKernels:
             wins.draw(rng)
         raw = self._raw(values, lengths)
         self.center, self.factor = np.zeros(self.width, np.float32), np.zeros(self.width, np.float32)
-        for part, share, sparse in zip(self.parts, SHARES, (False, False, True, True, False), strict=True):
-            self._fit_scale(raw, part, share, sparse)
+        self.limits = np.zeros(len(SHARES), np.float32)
+        for block in range(len(SHARES)):
+            self._fit_scale(raw, block)
         return self._scale(raw)
 
     def transform(self, values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -107,11 +109,11 @@ class RocketKernels:
             yield rows
             start += len(rows)
 
-    def _fit_scale(self, raw: np.ndarray, part: slice, share: float, sparse: bool) -> None:
-        """Mean and factor of a block, so that the squares of a row sum to about `share`."""
-        total = 0.0
-        for start in range(part.start, part.stop, 1024):
-            at = slice(start, min(start + 1024, part.stop))
+    def _fit_scale(self, raw: np.ndarray, block: int) -> None:
+        """Means, factors and limit of a block, so that the squares of a row sum to about its share."""
+        part, sparse, total = self.parts[block], block in (2, 3), 0.0
+        for start in range(part.start, part.stop, 256):
+            at = slice(start, min(start + 256, part.stop))
             columns = raw[:, at].astype(np.float64)
             spread = columns.std(axis=0)
             known = spread > FLAT
@@ -119,13 +121,17 @@ class RocketKernels:
             factor = np.divide(1, spread + zeros**4, out=np.zeros_like(spread), where=known)  # rare wins are no large numbers
             self.center[at], self.factor[at] = columns.mean(axis=0), factor
             total += float(np.square(spread * factor).sum())
-        self.factor[part] *= np.sqrt(share / max(total, 1e-12))
+        unit = np.sqrt(SHARES[block] / max(total, 1e-12))
+        self.factor[part] *= unit
+        self.limits[block] = FAR * unit
 
     def _scale(self, raw: np.ndarray) -> np.ndarray:
         wins = raw[:, self.parts[2].start : self.parts[3].stop]
         never = wins == 0
         raw -= self.center
         raw *= self.factor
+        for part, limit in zip(self.parts, self.limits, strict=True):
+            np.clip(raw[:, part], -limit, limit, out=raw[:, part])
         wins[never] = 0  # a kernel that never wins says nothing
         return raw
 
@@ -136,7 +142,7 @@ class RocketKernels:
         for side, shares, wins in zip(("series", "changes"), self.shares, self.wins, strict=True):
             arrays |= {f"{side}/biases": shares.biases, f"{side}/share_channels": shares.chosen}
             arrays |= {f"{side}/kernels": wins.kernels, f"{side}/win_channels": wins.chosen}
-        arrays |= {"center": self.center, "factor": self.factor}
+        arrays |= {"center": self.center, "factor": self.factor, "limits": self.limits}
         return {f"rocket/{name}": array for name, array in arrays.items()}
 
     @classmethod
@@ -155,6 +161,7 @@ class RocketKernels:
             wins.chosen = read_state(arrays, f"rocket/{side}/win_channels", (*wins.shape[:2], channels), bool)
         kernels.center = read_state(arrays, "rocket/center", (kernels.width,), np.float32)
         kernels.factor = read_state(arrays, "rocket/factor", (kernels.width,), np.float32)
+        kernels.limits = read_state(arrays, "rocket/limits", (len(SHARES),), np.float32)
         return kernels
 
 
