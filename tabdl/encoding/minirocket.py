@@ -17,6 +17,7 @@ MOST_DILATIONS = 32
 GROUPS = 21  # sets of channels a slot, each for four kernels
 MOST_BIASES = 4  # a slot of several channels: then other channels are drawn
 DRAWN = 8  # training rows whose answers give the biases of a slot
+MOST_ANSWERS = 4_096  # of a row, evenly spaced, that are sorted for its quantiles
 GOLDEN = (5**0.5 + 1) / 2
 
 
@@ -95,9 +96,10 @@ class MiniRocket:
             rows = rng.integers(len(lengths), size=DRAWN)
             part = series[:, : lengths[rows].max(), rows]
             columns = slice(end - self.counts[slot], end)
-            for kernel, answers, positions in self._answers(part, lengths[rows], slot):
-                row = kernel % DRAWN
-                ordered = np.sort(answers[:, row])[len(answers) - int(positions[row]) :]
+            for kernel, answers, _ in self._answers(part, lengths[rows], slot):
+                counted = answers[:, kernel % DRAWN]
+                counted = counted[counted > -np.inf]
+                ordered = np.sort(counted[:: -(-len(counted) // MOST_ANSWERS)])
                 self.biases[kernel, columns] = ordered[(levels[kernel, columns] * len(ordered)).astype(np.intp)]
 
     def transform(self, series: np.ndarray, lengths: np.ndarray) -> np.ndarray:
