@@ -11,6 +11,7 @@ _NAMES = {
     "Schema": "tabdl.schema",
     "Parquet": "tabdl.parquet",
     "TableNetwork": "tabdl.network",
+    "SequenceNetwork": "tabdl.network",
     "Classifier": "tabdl.estimators.supervised",
     "Regressor": "tabdl.estimators.supervised",
     "RollingOrigin": "tabdl.splitting",

@@ -23,6 +23,7 @@ CHUNK_ROWS = 8_192  # rows in one compiled prediction
 SMALL = 32  # fewer rows are filled up: a row's prediction must not depend on how many come with it
 PADDED = (SMALL, 256, CHUNK_ROWS)  # compiled batch sizes where a compiled function has one shape
 COMPARING_ROWS = 512  # rows in one prediction of a network that compares each with thousands: what fits into the cache
+MOST_STEPS = 1 << 18  # rows times steps in one prediction of series: a layer keeps 64 MB of 64 channels
 FUSED_ROWS = 2_048  # rows in one prediction by XLA, where there are `CHUNK_ROWS` or more
 SHARED = ("target", "weight")  # the same for all copies of a network, whatever table they learn from
 
@@ -88,7 +89,8 @@ def compile_forward(
     def forward(values: list[list[Any]], arrays: list[Arrays]) -> np.ndarray:
         rows = len(next(iter(arrays[0].values())))
         long = many is not None and rows >= CHUNK_ROWS
-        most = FUSED_ROWS if long else sizes[-1]
+        fitting = [n for n in sizes if n * _steps(arrays[0]) <= MOST_STEPS] or sizes[:1]
+        most = min(FUSED_ROWS if long else sizes[-1], fitting[-1])
         parts = []
         for start in range(0, rows, most):
             size = min(rows - start, most)
@@ -98,6 +100,11 @@ def compile_forward(
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return forward
+
+
+def _steps(arrays: Arrays) -> int:
+    """Steps of the series in these rows, 1 where there are none."""
+    return max([v.shape[1] for v in arrays.values() if v.ndim > 2], default=1)
 
 
 def _cut(arrays: Arrays, start: int, size: int, full: int) -> Arrays:
@@ -203,7 +210,10 @@ def _rounded_shapes(data: Arrays, plan: tuple[Any, ...]) -> tuple[Arrays, tuple[
 
     rows, steps = len(data["weight"]), len(plan[0])
     more, none = [0, _rounded(rows) - rows], [0, 0]
-    data = {k: tf.pad(v, [more, none][: v.ndim] if k in SHARED else [none, more, none]) for k, v in data.items()}
+    data = {
+        k: tf.pad(v, ([more, *([none] * v.ndim)] if k in SHARED else [none, more, *([none] * v.ndim)])[: v.ndim])
+        for k, v in data.items()
+    }
     filled = (np.pad(v, [(0, _rounded(steps) - steps)] + [(0, 0)] * (v.ndim - 1)) for v in plan[:-1])
     return data, (*filled, plan[-1])
 

@@ -1,8 +1,8 @@
 """Any table a user may hold -> one plain form: a dict of 1-D NumPy arrays. Nothing is changed, or copied without need.
 
 Canonical arrays: numbers and booleans without gaps as NumPy holds them; float64 with NaN for numbers with gaps; datetime64[us]
-with NaT, in UTC when a time zone was known; seconds as float64 for durations; all else objects (text, booleans with gaps), None
-where missing.
+with NaT, in UTC when a time zone was known; seconds as float64 for durations; all else objects (text, booleans with gaps, series
+as `tabdl.series` has them), None where missing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from tabdl.errors import SchemaError
+from tabdl.series import read_cells
 
 NUMERIC = (int, float, Decimal, np.number)
+SERIES = (list, tuple, np.ndarray)
 SPARSE = "Sparse data was passed, expected a dense table; convert it with `.toarray()`"
 COMPLEX = "Complex data not supported\n{}; pass the real and the imaginary part as two columns"
 
@@ -29,6 +31,7 @@ class Frame:
 
     columns: name -> 1-D array of `rows` cells. named: False when the names "x0", "x1", ... were made up for a positional input.
     orders: values of ordered categoricals, lowest first. categorical: names of columns of an unordered categorical type.
+    steps: of a table whose columns were the steps of one series a row their names, or how many there were.
     """
 
     columns: dict[str, np.ndarray]
@@ -36,12 +39,13 @@ class Frame:
     named: bool = True
     orders: dict[str, list] = field(default_factory=dict)
     categorical: frozenset[str] = frozenset()
+    steps: tuple[str, ...] | int = ()
 
     def take(self, rows: Any) -> Frame:
         """Some rows (slice, mask or indices), in the given order."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         kept = len(next(iter(columns.values())))
-        return Frame(columns, kept, self.named, self.orders, self.categorical)
+        return Frame(columns, kept, self.named, self.orders, self.categorical, self.steps)
 
 
 def read_frame(X: Any, only: Sequence[str] | None = None) -> Frame:
@@ -315,6 +319,8 @@ def _settle(array: np.ndarray, name: str) -> np.ndarray:
     if any(issubclass(t, (float, np.floating, Decimal, np.datetime64)) or t.__name__ in ("NAType", "NaTType") for t in types):
         cells = [None if _is_gap(value) else value for value in cells]
         types = set(map(type, cells))
+    if any(issubclass(t, SERIES) or t.__name__ == "Series" for t in types):
+        return read_cells(cells, name)
     present = types - {type(None)}
     gaps = len(present) < len(types)
     if present and all(issubclass(t, (bool, np.bool_)) for t in present):

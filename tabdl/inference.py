@@ -13,9 +13,11 @@ import numpy as np
 from tabdl.cells import GAP_TEXTS, TRUTH, TRUTH_PAIRS, dates_of, find_date_format, number_of, numbers_of, text_of, token
 from tabdl.errors import SchemaError
 from tabdl.quantiles import weighted_quantiles
+from tabdl.series import holds_series
 
-KINDS = ("number", "count", "boolean", "category", "ordered", "date", "text", "identifier", "constant")
+KINDS = ("number", "count", "boolean", "category", "ordered", "date", "text", "series", "identifier", "constant")
 DROPPED = ("identifier", "constant")
+MOST_CHANNELS = 32  # values of a series of text, each a channel of its own; the rest share the code of unseen values
 MOST_VALUES = 10_000  # kept of a category column; the rest share the code of unseen values
 TO_DATES = "convert it with pandas.to_datetime(..., unit=...)"
 ENOUGH_ROWS = 100  # before all-distinct cells mean an identifier
@@ -29,7 +31,8 @@ class Column:
 
     missing: gaps were seen. low, high: observed range (seconds since 1970 for dates; None when private).
     values: of a category by falling frequency, of an ordered one from low to high, of a boolean (false, true);
-    of a number stored as text, the texts that stand for a gap. Private values are salted hashes.
+    of a number stored as text, the texts that stand for a gap; of a series of text by falling frequency. Private values are
+    salted hashes.
     dtype: of a decoded cell: int, float, bool, str or date. format: of a date stored as text.
     """
 
@@ -100,7 +103,9 @@ def infer_column(cells: Cells, kind: str | Sequence[Any] | None = None, private:
         kind = "ordered"
     if kind is None and cells.categorical:
         kind = "category"
-    if kind is None or kind == "constant":
+    if kind is None and holds_series(cells.array):
+        column = _series(cells, "series")
+    elif kind is None or kind == "constant":
         column = _constant(cells, declared=kind is not None) or _by_dtype(cells)
     else:
         column = DECLARED[kind](cells, kind)
@@ -111,7 +116,7 @@ def _hide(column: Column) -> Column:
     """Nothing that a cell held is kept: hashes in the place of values, no range."""
     salt = secrets.token_hex(16)
     values = column.values
-    if column.kind in ("category", "ordered"):
+    if column.kind in ("category", "ordered", "series"):
         values = tuple(token(value, salt) for value in values)
     return replace(column, values=values, low=None, high=None, private=True, salt=salt)
 
@@ -342,6 +347,25 @@ def _identifier(cells: Cells, kind: str) -> Column:
     return Column(cells.name, "identifier", bool(gaps_of(cells.array).any()), dtype=_plain_dtype(cells.array))
 
 
+def _series(cells: Cells, kind: str) -> Column:
+    if not holds_series(cells.array):
+        raise SchemaError(f"column {cells.name!r} should hold series, received none; give a list of numbers in each cell")
+    present = [cell for cell in cells.array if cell is not None and len(cell)]
+    values: Any = np.concatenate(present) if present else np.zeros(0)
+    gaps = len(present) < len(cells.array) or any(map(_gapped, present))
+    if values.dtype != object:
+        if not np.isfinite(values).any():
+            raise SchemaError(f"column {cells.name!r} expects series with a number, received gaps only; leave the column out")
+        return Column(cells.name, kind, gaps, float(np.nanmin(values)), float(np.nanmax(values)))
+    found = Counter(v for v in values.tolist() if v is not None)
+    frequent = sorted(found, key=lambda text: (-found[text], text))
+    return Column(cells.name, kind, gaps, values=tuple(frequent[:MOST_CHANNELS]), dtype="str")
+
+
+def _gapped(cell: np.ndarray) -> bool:
+    return any(v is None for v in cell) if cell.dtype == object else bool(np.isnan(cell).any())
+
+
 DECLARED = {
     "number": _number,
     "count": _number,
@@ -351,4 +375,5 @@ DECLARED = {
     "date": _date,
     "text": _text,
     "identifier": _identifier,
+    "series": _series,
 }

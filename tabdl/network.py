@@ -6,11 +6,14 @@ import contextlib
 import random
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
+from tabdl import series
+from tabdl.errors import SchemaError
+from tabdl.frames import Frame, read_frame
 from tabdl.params import Parameters, param
 from tabdl.spec import Head, Inputs, Spec
 
@@ -25,8 +28,11 @@ class Network(Parameters):
         low=1,
         high=64,
     )
+    reads: ClassVar[tuple[str, ...]] = ("numbers", "flags", "categories")  # kinds of arrays that `forward` takes
     compares_rows: ClassVar[bool] = False  # whether `forward` takes the targets of the rows too, and gives logits
     automatic_training: ClassVar[tuple[int, int]] = (2_000, 12)  # steps that epochs="auto" aims at, and fewest epochs
+    most_epochs: ClassVar[int] = 100  # that epochs="auto" may be, however few steps one has
+    fewest_rows: ClassVar[int] = 1  # in a step, whatever batch_size says: batch norm of two rows learns nothing
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
     folds_apart: ClassVar[bool] = False  # whether folds are learned one after the other: one alone keeps all cores busy
     steady: ClassVar[float] = 1.0  # factor of the learning rate where no schedule tames it, in `partial_fit`
@@ -37,6 +43,28 @@ class Network(Parameters):
         cls = network_class(type(self))
         own = {name: getattr(self, name) for name in cls.fields if name != "members" or cls.one_for_all_members}
         return own | {name: sizes[name] for name, value in own.items() if name in sizes and isinstance(value, str)}
+
+    def read_table(self, X: Any, channels: Sequence[str] | None = None) -> tuple[Frame, list[Any] | None]:
+        """(X as a frame, the ids of a long table). channels: names of the columns that hold series, once these are known."""
+        return read_frame(X), None
+
+    def as_series(self, frame: Frame) -> Frame:
+        """The frame as this network reads it."""
+        for name, cells in frame.columns.items():
+            if series.holds_series(cells):
+                raise SchemaError(
+                    f"column {name!r} holds series, {type(self).__name__} reads plain cells only; use Series, or another network "
+                    "for series such as CNN, RNN, LITE or Rocket"
+                )
+        return frame
+
+    def encoding(self, seed: int) -> dict[str, Any]:
+        """What the encoder of the table should make for this network beside the defaults."""
+        return {}
+
+    def features(self, inputs: Inputs) -> Any:
+        """All that the head sees: (rows, width) or (rows, members, width)."""
+        return getattr(self, "forward")(inputs)  # noqa: B009  a subclass has it
 
     def finish(self, features: Any, head: Head) -> Any:
         """Last layer: what `forward` returns -> logits (rows, [members,] head.outputs)."""
@@ -89,6 +117,78 @@ class TableNetwork(Network):
     )
 
 
+class SequenceNetwork(TableNetwork):
+    """Network on series: `forward(inputs)` makes (rows, width) of `inputs.sequence` and `inputs.mask`.
+
+    Columns that hold no series stand beside what it returns. Series come as an array (rows, steps, channels), as a list of arrays
+    (steps, channels) of any lengths, as a table whose cells hold arrays, a column a channel, or as a long table with `id` and
+    `time`; a 2-D array of numbers is one series a row.
+    """
+
+    scale: str = param(
+        "channel",
+        "what series are scaled by: 'channel', one scale for all, or 'series', each by its own level and spread, so that only "
+        "the shape counts",
+        options=("channel", "series"),
+    )
+    channels_first: bool = param(False, "whether arrays are (rows, channels, steps), and lists of (channels, steps)")
+    id: str | None = param(
+        None,
+        "column of a long table, one row a step, that names the series; y has one entry a series, in order of first appearance "
+        "or with the ids as its pandas index, or is the name of a column",
+    )
+    time: str | None = param(None, "column of a long table that orders the steps of a series; None: as they come")
+    reads = ("numbers", "flags", "categories", "sequence", "mask")
+    reads_tables: ClassVar[bool] = False  # whether columns of numbers are a table, and not the steps of one series
+
+    def encoding(self, seed: int) -> dict[str, Any]:
+        return {"scale": self.scale}
+
+    def features(self, inputs: Inputs) -> Any:
+        from tabdl import layers
+
+        found = getattr(self, "forward")(inputs)  # noqa: B009  a subclass has it
+        if inputs.sequence is None:
+            return found
+        return layers.blocks.join(found, inputs.numbers, inputs.flags, layers.categories.embed(inputs))
+
+    def read_table(self, X: Any, channels: Sequence[str] | None = None) -> tuple[Frame, list[Any] | None]:
+        if self.id is not None:
+            frame = read_frame(X)
+            columns, ids = series.collect(frame.columns, self.id, self.time, channels)
+            return Frame(columns, len(ids), frame.named, frame.orders, frame.categorical), ids
+        shape = getattr(X, "shape", ())
+        if len(shape) == 3:
+            columns = series.from_array(np.asarray(X), self.channels_first)
+        elif series.is_list_of_series(X):
+            columns = series.from_list(X, self.channels_first)
+        else:
+            return read_frame(X), None
+        return Frame(columns, len(X), named=False), None
+
+    def as_series(self, frame: Frame) -> Frame:
+        """The frame; columns of numbers are the steps of one series a row, unless the network reads tables."""
+        if self.reads_tables or any(series.holds_series(cells) for cells in frame.columns.values()):
+            return frame
+        odd = next((name for name, cells in frame.columns.items() if not _is_step(cells)), None)
+        if odd is not None:
+            raise SchemaError(
+                f"{type(self).__name__} reads series, received a table whose column {odd!r} holds neither series nor numbers; "
+                "give numbers, one column a step, put each series into a cell, or name the columns id= and time= of a long table"
+            )
+        steps = np.column_stack([_numbers(cells) for cells in frame.columns.values()])
+        cells = series.read_cells(list(steps), "series")
+        return Frame({"series": cells}, frame.rows, named=False, steps=tuple(frame.columns) if frame.named else len(steps[0]))
+
+
+def _is_step(cells: np.ndarray) -> bool:
+    return cells.dtype.kind in "iufb" or all(cell is None or isinstance(cell, bool) for cell in cells)
+
+
+def _numbers(cells: np.ndarray) -> np.ndarray:
+    return np.array([np.nan if cell is None else cell for cell in cells]) if cells.dtype == object else cells.astype(np.float64)
+
+
 def network_class(cls: type) -> type[Network]:
     """The pure network behind an estimator class: its first base that holds no training parameters."""
     for base in cls.__mro__:
@@ -116,17 +216,15 @@ def build(network: Any, spec: Spec, head: Head, seed: int) -> Any:
     """Fresh `keras.Model` from encoded arrays to logits (rows, [members,] head.outputs)."""
     import keras
 
-    shapes = {"numbers": spec.numbers, "flags": spec.flags, "categories": len(spec.categories)}
     symbols = {
-        kind: keras.Input((width,), dtype="int32" if kind == "categories" else "float32", name=kind)
-        for kind, width in shapes.items()
-        if width
+        kind: keras.Input(shape, dtype="int32" if kind == "categories" else "float32", name=kind)
+        for kind, shape in spec.shapes.items()
     }
     if network.compares_rows:
         symbols |= {"target": keras.Input((head.columns,), name="target"), "weight": keras.Input((), name="weight")}
     with seeded(seed):
         shown = _hide(symbols, spec, getattr(network, "unseen", 0.0))
-        logits = network.finish(network.forward(Inputs(spec, **shown, head=head)), head)
+        logits = network.finish(network.features(Inputs(spec, **shown, head=head)), head)
     return keras.Model(symbols, logits, name=type(network).__name__.lower())
 
 

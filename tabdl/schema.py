@@ -111,6 +111,8 @@ class Schema:
                     frame.columns[column.name] = parse_numbers(column.name, array, column.values, column.private)[0]
             elif column.kind == "date" and array.dtype.kind != "M":
                 frame.columns[column.name] = _read_dates(column, array)
+            elif column.kind == "series":
+                _check_series(column, array)
         self._check_finite(frame)
         return frame
 
@@ -264,6 +266,19 @@ def _read_dates(column: Column, array: np.ndarray) -> np.ndarray:
     return dates
 
 
+def _check_series(column: Column, array: np.ndarray) -> None:
+    """Series of text where text was seen in `fit`, and of numbers where numbers were; a column of gaps is one of either."""
+    for row, cell in enumerate(array):
+        number = type(cell) is np.ndarray and cell.dtype != object
+        known = type(cell) is np.ndarray and (
+            number == (column.dtype != "str") or len(cell) == 0 or (number and np.isnan(cell).all())
+        )
+        if not known and cell is not None and not (isinstance(cell, float) and np.isnan(cell)):
+            what = "series of numbers" if number else "series of text" if type(cell) is np.ndarray else str(cell)
+            wanted = "text" if column.dtype == "str" else "numbers"
+            raise SchemaError(f"column {column.name!r} should hold series of {wanted}, received {what} in row {row}; correct it")
+
+
 def _row(column: Column) -> tuple[str, str, str, str]:
     return column.name, column.kind, "yes" if column.missing else "", _values(column)
 
@@ -289,6 +304,9 @@ def _day(seconds: float) -> str:
 def _cell_schema(column: Column) -> dict[str, Any]:
     kind = column.kind
     schema: dict[str, Any] = {"type": {"int": "integer", "float": "number", "bool": "boolean"}.get(column.dtype, "string")}
+    if kind == "series":
+        item = {"type": ["string" if column.dtype == "str" else "number", "null"]}
+        return {"type": ["array", "null"], "items": item, "x-kind": kind}
     if kind == "date":
         iso = column.format in (None, ISO)
         schema["description"] = f"a date written as {'ISO 8601, with or without a time' if iso else column.format}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -13,18 +13,30 @@ class Spec:
     numbers: columns of scaled numbers, worth an embedding, float32 (rows, numbers).
     flags: columns in [-1, 1] that need none (indicators, booleans, cyclic date parts, hashed text), float32 (rows, flags).
     categories: codes a column can take, one entry a column, int32 (rows, columns); code 0 = missing, 1 = unseen.
+    steps, channels: of series, float32 (rows, steps, channels), with a mask (rows, steps) of the steps that are there.
+    features: of series that random kernels have made, float32 (rows, features).
     """
 
     numbers: int = 0
     flags: int = 0
     categories: tuple[int, ...] = ()
+    steps: int = 0
+    channels: int = 0
+    features: int = 0
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"categories": list(self.categories)}
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of one row's arrays, by kind; a kind that is not there is absent."""
+        shapes = {"numbers": (self.numbers,), "flags": (self.flags,), "categories": (len(self.categories),)}
+        shapes |= {"sequence": (self.channels and self.steps, self.channels), "mask": (self.channels and self.steps,)}
+        shapes |= {"features": (self.features,)}
+        return {kind: shape for kind, shape in shapes.items() if shape[0]}
 
-    @classmethod
-    def from_json(cls, state: dict[str, Any]) -> Spec:
-        return cls(int(state["numbers"]), int(state["flags"]), tuple(int(n) for n in state["categories"]))
+    def only(self, kinds: tuple[str, ...]) -> Spec:
+        """Without the other kinds."""
+        series = {"steps": self.steps, "channels": self.channels} if "sequence" in kinds else {}
+        sizes = {kind: getattr(self, kind) for kind in ("numbers", "flags", "categories", "features") if kind in kinds}
+        return Spec(**sizes, **series)
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,9 @@ class Inputs:
     numbers: Any = None  # (rows, spec.numbers)
     flags: Any = None  # (rows, spec.flags)
     categories: Any = None  # (rows, len(spec.categories))
+    sequence: Any = None  # (rows, spec.steps, spec.channels)
+    mask: Any = None  # (rows, spec.steps): 1 where a step is there, else 0
+    features: Any = None  # (rows, spec.features)
     target: Any = None  # (rows, head.columns)
     weight: Any = None  # (rows,)
     head: Head | None = None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from small import series_sizes
 
 from tabdl import models, testing
 
-CHECKS = [check for name in models.catalogue() for check in testing.checks(models.load_class(name))]
+CHECKS = [check for name in models.catalogue() for check in testing.checks(models.load_class(name), **series_sizes(name))]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=str)

@@ -131,3 +131,83 @@ def test_kernels_of_recurrent_layers_decay():
 def test_pool_is_mean_and_maximum_over_steps():
     got = forward(network(temporal.pool))
     np.testing.assert_allclose(got, np.hstack([X.mean(axis=1), X.max(axis=1)]), rtol=1e-5, atol=1e-6)
+
+
+MASK = (np.arange(9) < np.array([9, 4, 1, 0])[:, None]).astype(np.float32)
+
+
+def masked(function, x=X):
+    """Model of a series and its mask."""
+    symbols = keras.Input(x.shape[1:]), keras.Input(x.shape[1:2])
+    with seeded(0):
+        return keras.Model(symbols, function(*symbols))
+
+
+@pytest.mark.parametrize("pooling", temporal.POOLINGS)
+def test_pooling_sees_the_steps_that_are_there(pooling):
+    model = masked(lambda x, mask: temporal.pool_steps(x, pooling, mask))
+    changed = np.where(MASK[:, :, None] > 0, X, 77.0).astype(np.float32)
+    first, second = (keras.ops.convert_to_numpy(model((x, MASK))) for x in (X, changed))
+    np.testing.assert_allclose(first[:3], second[:3], rtol=1e-5)
+    assert np.isfinite(first).all()
+    if pooling == "last":
+        np.testing.assert_allclose(first[:3], X[np.arange(3), [8, 3, 0]], rtol=1e-6)
+    if pooling == "mean_max":
+        np.testing.assert_allclose(first[1], [*X[1, :4].mean(axis=0), *X[1, :4].max(axis=0)], rtol=1e-5)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_convolutions_of_series_see_zeros_where_no_step_is(causal, depthwise):
+    told = {"causal": causal, "depthwise": depthwise, "dilation": 2}
+    model = masked(lambda x, mask: temporal.convolve(x, 5, 3, mask, **told))
+    changed = np.where(MASK[:, :, None] > 0, X, 77.0).astype(np.float32)
+    first, second = (keras.ops.convert_to_numpy(model((x, MASK))) for x in (X, changed))
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+    if causal:
+        later = X.copy()
+        later[:, 5:] += 1
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(model((later, MASK)))[:, :5], first[:, :5], rtol=1e-5)
+
+
+def test_batch_statistics_are_those_of_the_steps_that_are_there():
+    model = masked(lambda x, mask: temporal.normalize(x, "batch", mask))
+    found = keras.ops.convert_to_numpy(model((X, MASK), training=True))[MASK > 0]
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(found.var(axis=0), 1, atol=0.01)
+
+
+@pytest.mark.parametrize("cell", temporal.CELLS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_recurrent_layers_skip_masked_steps(cell, bidirectional):
+    model = masked(lambda x, mask: temporal.recurrent(x, 4, cell, bidirectional=bidirectional, every_step=False, mask=mask))
+    changed = np.where(MASK[:, :, None] > 0, X, 77.0).astype(np.float32)
+    first, second = (keras.ops.convert_to_numpy(model((x, MASK))) for x in (X, changed))
+    np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
+def test_patches_carry_their_mask():
+    model = masked(lambda x, mask: temporal.patches(x, mask, 4))
+    pieces, seen = map(keras.ops.convert_to_numpy, model((X, MASK)))
+    assert pieces.shape == (4, 3, 4 * 4)
+    assert seen.tolist() == [[1, 1, 1], [1, 0, 0], [1, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(pieces[0, 0].reshape(4, 4)[:, :3], X[0, :4])
+
+
+def test_handmade_filters_find_rises_and_peaks():
+    line = np.zeros((1, 200, 1), np.float32)
+    line[0, 100:] = 1
+    layer = temporal.Handmade()
+    found = keras.ops.convert_to_numpy(layer(line))
+    assert found.shape == (1, 200, 17)
+    np.testing.assert_allclose(found[..., :6], -found[..., 6:12])
+    assert not [w for w in layer.weights if w.trainable]
+
+
+def test_dropout_shared_by_steps_switches_whole_channels_off():
+    from tabdl.layers import blocks
+
+    layer = blocks.Dropout(0.5, shared=True)
+    found = keras.ops.convert_to_numpy(layer(np.ones((4, 9, 8), np.float32), training=True))
+    assert (found == found[:, :1]).all()
+    assert 0 < (found == 0).mean() < 1

@@ -184,3 +184,16 @@ def test_config_rebuilds_the_layer_and_shapes_are_known(layer):
     assert again.get_config() == layer.get_config()
     x = X[:, :, 0] if isinstance(layer, tokens.Directions) else X
     assert again.compute_output_shape(x.shape) == again(x).shape
+
+
+def test_nobody_attends_to_masked_tokens():
+    import keras
+    import numpy as np
+
+    x = np.random.default_rng(0).normal(size=(2, 5, 4)).astype(np.float32)
+    mask = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], np.float32)
+    symbols = keras.Input((5, 4)), keras.Input((5,))
+    model = keras.Model(symbols, tokens.attention(symbols[0], 2, mask=symbols[1]))
+    changed = np.where(mask[:, :, None] > 0, x, 9).astype(np.float32)
+    first, second = (keras.ops.convert_to_numpy(model((z, mask))) for z in (x, changed))
+    np.testing.assert_allclose(first[0, :3], second[0, :3], rtol=1e-5)

@@ -46,7 +46,21 @@ def test_network_params_leave_training_out():
     assert "epochs" not in params
 
 
-@pytest.mark.parametrize("name", [n for n in models.names() if hasattr(models.find(n, "classifier"), "forward")])
+NETWORKS = {n: network_class(models.find(n, "classifier")) for n in models.names()}
+ON_SERIES = [n for n, cls in NETWORKS.items() if "sequence" in cls.reads and hasattr(cls, "forward")]
+ON_TABLES = [n for n, cls in NETWORKS.items() if getattr(cls, "reads_tables", True) and hasattr(cls, "forward")]
+
+
+@pytest.mark.parametrize("name", ON_SERIES)
+def test_every_network_of_series_has_plain_columns_beside_them(name):
+    network = NETWORKS[name]()
+    for spec in (Spec(steps=20, channels=2), Spec(3, 2, (4,), 5, 1)):
+        model = build(network, spec, Head(3, "softmax", "cross_entropy"), seed=0)
+        assert {kind: tuple(symbol.shape[1:]) for kind, symbol in model.input.items()} == spec.shapes
+        assert model.output.shape == (None, 3)
+
+
+@pytest.mark.parametrize("name", ON_TABLES)
 def test_every_network_builds_logits_for_any_mixture_of_inputs(name):
     network = network_class(models.find(name, "classifier"))()
     for spec in (SPEC, Spec(numbers=2), Spec(flags=3), Spec(categories=(5,))):

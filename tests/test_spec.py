@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import FrozenInstanceError
 
 import pytest
@@ -10,12 +9,14 @@ import pytest
 from tabdl.spec import Head, Inputs, Spec
 
 
-@pytest.mark.parametrize("spec", [Spec(), Spec(3, 2, (5, 9)), Spec(categories=(4,))])
-def test_spec_round_trips_through_json_text(spec):
-    back = Spec.from_json(json.loads(json.dumps(spec.to_json())))
-    assert back == spec
-    assert hash(back) == hash(spec)
-    assert isinstance(back.categories, tuple)
+def test_shapes_name_what_is_there():
+    assert Spec().shapes == {}
+    assert Spec(3, categories=(5, 9)).shapes == {"numbers": (3,), "categories": (2,)}
+    whole = Spec(1, 2, (4,), steps=7, channels=2)
+    assert whole.shapes["sequence"] == (7, 2)
+    assert whole.shapes["mask"] == (7,)
+    assert whole.only(("numbers", "flags", "categories")) == Spec(1, 2, (4,))
+    assert whole.only(("sequence", "mask")) == Spec(steps=7, channels=2)
 
 
 def test_specs_and_heads_cannot_be_changed_and_tell_differences():

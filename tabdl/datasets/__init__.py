@@ -6,3 +6,4 @@ from tabdl.datasets.conversion import PLANS as PLANS
 from tabdl.datasets.conversion import conversion_logit as conversion_logit
 from tabdl.datasets.conversion import make_conversion as make_conversion
 from tabdl.datasets.sales import make_sales as make_sales
+from tabdl.datasets.waves import make_waves as make_waves

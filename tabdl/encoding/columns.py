@@ -220,9 +220,9 @@ class Numbers:
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         n = len(self.at)
-        self.center, self.scale = _array(arrays, "numbers/center", (n,)), _array(arrays, "numbers/scale", (n,))
-        self.bins, self.gap_share = _array(arrays, "numbers/bins", (n, BINS)), _array(arrays, "numbers/gap_share", (n,))
-        self.gaps = _array(arrays, "numbers/gaps", (n,), bool)
+        self.center, self.scale = read_state(arrays, "numbers/center", (n,)), read_state(arrays, "numbers/scale", (n,))
+        self.bins, self.gap_share = read_state(arrays, "numbers/bins", (n, BINS)), read_state(arrays, "numbers/gap_share", (n,))
+        self.gaps = read_state(arrays, "numbers/gaps", (n,), bool)
 
 
 def _tame(values: np.ndarray) -> np.ndarray:
@@ -263,8 +263,8 @@ class Booleans:
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         shape = (len(self.at),)
-        self.gap_share = _array(arrays, "booleans/gap_share", shape)
-        self.true_share = _array(arrays, "booleans/true_share", shape)
+        self.gap_share = read_state(arrays, "booleans/gap_share", shape)
+        self.true_share = read_state(arrays, "booleans/true_share", shape)
 
 
 class Moments:
@@ -301,7 +301,7 @@ class Moments:
         return {"moments/timed": self.timed}
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        self.timed = _array(arrays, "moments/timed", (len(self.at),), bool)
+        self.timed = read_state(arrays, "moments/timed", (len(self.at),), bool)
 
 
 class Categories:
@@ -340,7 +340,7 @@ class Categories:
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         ends = np.cumsum([size + 1 for size in self.sizes]).astype(np.intp)
-        shares = _array(arrays, "categories/shares", (int(ends[-1]) if len(ends) else 0,))
+        shares = read_state(arrays, "categories/shares", (int(ends[-1]) if len(ends) else 0,))
         self.shares = np.split(shares, ends[:-1]) if len(ends) else []
 
 
@@ -363,7 +363,8 @@ class Texts:
                 part[start : start + CHUNK] = ngrams.transform(texts).toarray()
 
 
-def _array(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
+def read_state(arrays: dict[str, np.ndarray], name: str, shape: tuple[int, ...], dtype: type = np.float64) -> np.ndarray:
+    """An array of a stored encoder, if it is of this shape and type."""
     array = arrays[name]
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(f"{name}: expected {np.dtype(dtype)} of shape {shape}, received {array.dtype} of shape {array.shape}")

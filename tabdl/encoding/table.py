@@ -20,6 +20,7 @@ from tabdl.encoding.columns import (
     refuse_cells,
     values_of,
 )
+from tabdl.encoding.sequence import SequenceEncoder
 from tabdl.frames import Frame
 from tabdl.schema import Schema, even_weight
 from tabdl.spec import Spec
@@ -36,13 +37,14 @@ def _room(codes: int) -> int:
 
 
 class TableEncoder:
-    """Learns scales and frequencies of the columns that a schema names."""
+    """Learns scales and frequencies of the columns that a schema names. scale, rocket: of series, see `SequenceEncoder`."""
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, scale: str = "channel", rocket: tuple[int, ...] = ()) -> None:
         self.schema = schema
         self.columns = schema.used
         self._numbers, self._booleans, self._moments = Numbers(self.columns), Booleans(self.columns), Moments(self.columns)
         self._categories, self._texts = Categories(self.columns), Texts(self.columns)
+        self._sequence = SequenceEncoder(self.columns, scale, rocket)
 
     @cached_property
     def _lookups(self) -> list[dict[Any, float] | None]:
@@ -53,23 +55,30 @@ class TableEncoder:
 
     def fit(self, frame: Frame, weight: np.ndarray | None = None) -> TableEncoder:
         """`frame` comes from `schema.read`. A row of weight 2 counts exactly as two rows; weights are positive."""
-        return self.fit_codes(self.codes(frame), weight)
+        return self.fit_codes(self.codes(frame), frame, weight)
 
-    def fit_codes(self, codes: np.ndarray, weight: np.ndarray | None = None, like: TableEncoder | None = None) -> TableEncoder:
-        """`fit` for codes that are there already. codes: (rows, used columns).
+    def fit_codes(
+        self, codes: np.ndarray, frame: Frame, weight: np.ndarray | None = None, like: TableEncoder | None = None
+    ) -> TableEncoder:
+        """`fit` for codes that are there already, (rows, used columns); series have none: they are read from the frame.
 
         like: an encoder of more rows, whose arrays have the shapes that these shall have.
         """
         weight = even_weight(weight, len(codes))
         for part in (self._numbers, self._booleans, self._moments, self._categories):
             part.fit(codes, weight)
+        if self._sequence.columns:
+            self._sequence.fit(frame.columns, weight, None if like is None else like._sequence)
         if like is not None:
             self._numbers.gaps, self._moments.timed = like._numbers.gaps, like._moments.timed
         return self
 
     @property
     def spec(self) -> Spec:
-        return Spec(len(self._numbers.at), self._flag_stops[-1], tuple(_room(size + 2) for size in self._categories.sizes))
+        categories = tuple(_room(size + 2) for size in self._categories.sizes)
+        sequence = self._sequence
+        series = (sequence.steps, sequence.channels, sequence.features) if sequence.columns else ()
+        return Spec(len(self._numbers.at), self._flag_stops[-1], categories, *series)
 
     @property
     def private_numbers(self) -> np.ndarray:
@@ -93,10 +102,10 @@ class TableEncoder:
                 raise
         return codes
 
-    def expand(self, codes: np.ndarray, frame_for_text: Frame | None = None) -> dict[str, np.ndarray]:
-        """Arrays by name: "numbers" and "flags" float32, "categories" int32; a kind without columns is absent.
+    def expand(self, codes: np.ndarray, frame: Frame | None = None) -> dict[str, np.ndarray]:
+        """Arrays by name: "numbers", "flags", "sequence", "mask", "features" float32, "categories" int32; without columns absent.
 
-        Free text has no codes: without the frame its flags are zero, as for a gap.
+        Free text and series have no codes: without the frame they are zeros, as for a gap.
         """
         rows, spec = len(codes), self.spec
         numbers, flags = np.empty((rows, spec.numbers), np.float32), np.zeros((rows, spec.flags), np.float32)
@@ -112,15 +121,22 @@ class TableEncoder:
                 self._moments.expand(codes[part], flags[part, booleans_end:moments_end])
             if spec.categories:
                 self._categories.expand(codes[part], categories[part])
-        if frame_for_text is not None and self._texts.names:
-            self._texts.expand(frame_for_text.columns, flags[:, moments_end:])
+        if frame is not None and self._texts.names:
+            self._texts.expand(frame.columns, flags[:, moments_end:])
         arrays = {"numbers": numbers, "flags": flags, "categories": categories}
+        if self._sequence.columns:
+            cells = dict.fromkeys(self._sequence.names, np.full(rows, None)) if frame is None else frame.columns
+            arrays |= self._sequence.expand(cells, rows)
         return {name: array for name, array in arrays.items() if array.shape[1]}
 
     def encode(self, X: Any, owner: str = "this model") -> dict[str, np.ndarray]:
         """A table as the user holds it -> arrays for the network."""
         frame = self.schema.read(X, owner)
         return self.expand(self.codes(frame), frame)
+
+    def forget(self) -> None:
+        """Drop what was kept of the training rows to encode them once only."""
+        self._sequence.forget()
 
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         """Codes -> cells, by column; gaps, unseen values and free text as None (NaN in numbers, NaT in dates)."""
@@ -138,11 +154,16 @@ class TableEncoder:
         arrays: dict[str, np.ndarray] = {}
         for part in (self._numbers, self._booleans, self._moments, self._categories):
             arrays |= part.state
-        return {"schema": self.schema.to_json()}, arrays
+        if self._sequence.columns:
+            arrays |= self._sequence.state
+        return {"schema": self.schema.to_json(), "scale": self._sequence.scale, "rocket": [*self._sequence.rocket]}, arrays
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TableEncoder:
-        encoder = cls(Schema.from_json(state["schema"]))
+        rocket = tuple(int(n) for n in state.get("rocket", ()))
+        encoder = cls(Schema.from_json(state["schema"]), str(state.get("scale", "channel")), rocket)
         for part in (encoder._numbers, encoder._booleans, encoder._moments, encoder._categories):
             part.restore(dict(arrays))
+        if encoder._sequence.columns:
+            encoder._sequence.restore(dict(arrays))
         return encoder

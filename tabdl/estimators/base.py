@@ -19,8 +19,6 @@ from tabdl.estimators.rows import (
     Fold,
     Rows,
     automatic_folds,
-    category_order,
-    check_features,
     check_roles,
     check_schema,
     derive,
@@ -28,11 +26,10 @@ from tabdl.estimators.rows import (
     hold_out,
     join_weights,
     make_folds,
-    make_rows,
+    read_rows,
     rows_to_learn,
-    take_column,
 )
-from tabdl.frames import Frame, read_frame
+from tabdl.frames import Frame
 from tabdl.inference import check_finite
 from tabdl.network import network_class
 from tabdl.params import param
@@ -184,7 +181,7 @@ class Estimator(Predictor):
             most = None if rows.stream is None else streaming.HELD
             rows, held = rows.split(*hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y), most))
         if not warm:
-            self._learn_columns(rows, schema, folds)
+            self._learn_columns(rows, schema, seed, folds)
         self.target_ = target
         self._train(rows, self._folds(rows, held, folds, seed), seed)
 
@@ -220,16 +217,16 @@ class Estimator(Predictor):
             raise ParameterError(
                 f"bagging={self.bagging} holds out folds of all rows, which partial_fit never has; use bagging=1"
             )
-        rows = self._read_rows(X, y, sample_weight)
+        rows, seed = self._read_rows(X, y, sample_weight), draw_seed(self.random_state)
         if not hasattr(self, "weights_"):
             everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None, list(classes))
             target = self._make_target(everything)
-            self._learn_columns(rows, None)
+            self._learn_columns(rows, None, seed)
             self.target_, self.encoders_ = target, [self.encoder_]
         else:
             self._check_columns(rows)
         self.partial_steps_ = getattr(self, "partial_steps_", 0) + 1
-        seed = derive(draw_seed(self.random_state), f"partial {self.partial_steps_}")
+        seed = derive(seed, f"partial {self.partial_steps_}")
         self._train(rows, [self._fold(encoder, rows, None, None, None) for encoder in self.encoders_], seed, partial=True)
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None) -> Rows:
@@ -244,15 +241,9 @@ class Estimator(Predictor):
                 streaming.check_options(self, X)
                 return streaming.sample(X, y, sample_weight, self._check_y, hasattr(self, "predict_proba"), seed)
             X = X.read()
-        frame, order = read_frame(X), category_order(y)
-        if isinstance(y, str):
-            frame, y, order = take_column(frame, y, "y")
-        if isinstance(sample_weight, str):
-            frame, sample_weight, _ = take_column(frame, sample_weight, "sample_weight")
-        check_features(frame)
-        return make_rows(frame, self._check_y(y), sample_weight, order)
+        return read_rows(self, X, y, sample_weight)
 
-    def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, folds: int = 1) -> None:
+    def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, seed: int, folds: int = 1) -> None:
         if not isinstance(schema, Schema):
             schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
         for name in ("feature_names_in_", "partial_steps_", "weights_"):
@@ -260,11 +251,16 @@ class Estimator(Predictor):
                 delattr(self, name)
         self.schema_ = schema
         frame = schema.read(rows.frame, owner=type(self).__name__)
-        self.encoder_ = TableEncoder(schema).fit(frame, rows.weight)
+        self.encoder_ = self._new_encoder(schema, seed).fit(frame, rows.weight)
         self.sizes_ = self._sizes(rows_to_learn(rows.total, folds))
-        self.n_features_in_ = len(rows.frame.columns)
-        if rows.frame.named:
-            self.feature_names_in_ = np.array(list(rows.frame.columns), dtype=object)
+        steps = rows.frame.steps
+        names = steps if isinstance(steps, tuple) and steps else list(rows.frame.columns)
+        self.n_features_in_ = steps if isinstance(steps, int) else len(names)
+        if rows.frame.named or names is steps:
+            self.feature_names_in_ = np.array(names, dtype=object)
+
+    def _new_encoder(self, schema: Schema, seed: int) -> TableEncoder:
+        return TableEncoder(schema, **self.encoding(derive(seed, "encoder")))
 
     def _sizes(self, rows: int) -> dict[str, Any]:
         """Parameters that are 'auto', for a training table of so many rows."""
@@ -272,6 +268,7 @@ class Estimator(Predictor):
         return network_class(type(self)).automatic(rows, spec.numbers + spec.flags + len(spec.categories))
 
     def _check_columns(self, rows: Rows) -> None:
+        self._check_steps(rows.frame)
         self.schema_.read(rows.frame, owner=type(self).__name__)
 
     def _train(self, rows: Rows, folds: list[Fold], seed: int, *, partial: bool = False) -> None:
@@ -281,6 +278,8 @@ class Estimator(Predictor):
         self.encoders_ = [fold.encoder for fold in folds]
         with self._on_device():
             found = self._fit_folds(rows, folds, seed, partial)
+        for encoder in self.encoders_:
+            encoder.forget()
         self._forget_held_out()
         if found:
             self._learn_from_held_out(*self._held_out(folds, found))
@@ -337,11 +336,12 @@ class Estimator(Predictor):
         if count == 1:
             return [self._fold(self.encoder_, rows, None, held, None)]
         pairs = make_folds(rows.y, count, seed, self._stratify(rows.y))
-        codes = self.encoder_.codes(self.schema_.read(rows.frame, owner=type(self).__name__))
+        frame = self.schema_.read(rows.frame, owner=type(self).__name__)
+        codes = self.encoder_.codes(frame)
         folds = []
         for index, rest in pairs:
             weight = None if rows.weight is None else rows.weight[index]
-            encoder = TableEncoder(self.schema_).fit_codes(codes[index], weight, like=self.encoder_)
+            encoder = self._new_encoder(self.schema_, seed).fit_codes(codes[index], frame.take(index), weight, like=self.encoder_)
             folds.append(self._fold(encoder, rows, index, rows.take(rest), rest))
         return folds
 

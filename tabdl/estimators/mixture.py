@@ -74,6 +74,8 @@ class Mixture(Estimator):
             found.append(part._fit_folds(rows, folds, derive(seed, name), partial))
             clock.finish()
         self.parts_ = parts
+        if not all(found):  # a part may know rows left out where others have none held out
+            found = [[] for _ in found]
         if found[0]:
             y, _, weight, count = self._held_out(folds, found[0])
             outputs = np.stack([np.concatenate(own) for own in found])  # (parts, rows, ...)
@@ -85,6 +87,11 @@ class Mixture(Estimator):
         self.weights_ = {f"{name}/{path}": array for name, part in parts.items() for path, array in part.weights_.items()}
         self._live = Live()
         return [mix(self.shares_, np.stack(own)) for own in zip(*found, strict=True)]
+
+    def _held_out(self, folds: list[Fold], found: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, float]:
+        if folds[0].held is None:
+            return next(iter(self.parts_.values()))._held_out(folds, found)
+        return super()._held_out(folds, found)
 
     def _remove_checkpoints(self, folds: int) -> None:
         for part in self.parts_.values():

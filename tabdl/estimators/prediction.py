@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +12,16 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from tabdl.encoding.table import TableEncoder
-from tabdl.errors import MissingDependency
+from tabdl.errors import MissingDependency, SchemaError
 from tabdl.estimators.html import estimator_html
+from tabdl.frames import Frame
 from tabdl.params import Parameters
 from tabdl.parquet import Parquet
+from tabdl.schema import Schema
 from tabdl.targets import Target
+
+FEW = 64  # rows that are encoded at once, however wide
+MOST_CELLS = 1 << 26  # of encoded arrays at once: 256 MB
 
 
 class Live:
@@ -48,6 +55,10 @@ class Predictor(Parameters, BaseEstimator):
     sizes_: dict[str, Any]
     copies: int
     device: str | None
+    schema_: Schema
+    n_features_in_: int
+    read_table: Callable[..., tuple[Frame, list[Any] | None]]  # of the network, as `as_series` is
+    as_series: Callable[[Frame], Frame]
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "weights_"):
@@ -62,9 +73,47 @@ class Predictor(Parameters, BaseEstimator):
         if isinstance(X, Parquet):
             names = [column.name for column in self.encoder_.columns] if self.encoder_.schema.named else None
             return np.concatenate([self._outputs(batch) for _, batch in X.batches(names)])
-        frame = self.encoder_.schema.read(X, type(self).__name__)
+        frame = self.encoder_.schema.read(self._read(X), type(self).__name__)
+        if frame.rows <= FEW:
+            return self._predict_frame(frame)
+        wide = sum(map(math.prod, self.encoder_.spec.shapes.values()))
+        most = max(MOST_CELLS // max(wide, 1), 1)
+        return np.concatenate([self._predict_frame(frame.take(slice(i, i + most))) for i in range(0, frame.rows, most)])
+
+    def _predict_frame(self, frame: Frame) -> np.ndarray:
+        """Checked rows -> decoded outputs."""
         codes = self.encoder_.codes(frame)
         return self._predict_arrays([encoder.expand(codes, frame) for encoder in self.encoders_])
+
+    def _read(self, X: Any) -> Any:
+        """The table as the network reads it."""
+        schema, names = self.encoder_.schema, getattr(self, "feature_names_in_", None)
+        series = [column.name for column in schema.used if column.kind == "series"]
+        if not series:
+            return X
+        frame, _ = self.read_table(X, series)
+        if self._from_steps and names is not None and frame.named:
+            missing = [name for name in names if name not in frame.columns]
+            if missing:
+                raise SchemaError(f"{type(self).__name__} expects the columns of `fit`, the table lacks {missing[:5]}; add them")
+            frame = Frame({name: frame.columns[name] for name in names}, frame.rows)
+        frame = self.as_series(frame)
+        self._check_steps(frame)
+        return frame
+
+    @property
+    def _from_steps(self) -> bool:
+        """Whether the columns of the training table were the steps of one series a row."""
+        return [column.name for column in self.schema_.columns] == ["series"] and not self.schema_.named
+
+    def _check_steps(self, frame: Frame) -> None:
+        if frame.steps and self._from_steps:
+            given = frame.steps if isinstance(frame.steps, int) else len(frame.steps)
+            if given != self.n_features_in_:
+                raise SchemaError(
+                    f"X has {given} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input; "
+                    "give series of other lengths as an array (rows, steps, 1) or a list of arrays"
+                )
 
     def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
         """Encoder codes (rows, used columns) -> decoded outputs."""

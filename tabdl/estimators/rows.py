@@ -82,6 +82,18 @@ class Fold:
     held_rows: np.ndarray | None
 
 
+def read_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Rows:
+    """The table as the network reads it, with targets and weights, which may be columns of X."""
+    frame, ids = estimator.read_table(X)
+    y, sample_weight, order = by_id(y, ids, "y"), by_id(sample_weight, ids, "sample_weight"), category_order(y)
+    if isinstance(y, str):
+        frame, y, order = take_column(frame, y, "y")
+    if isinstance(sample_weight, str):
+        frame, sample_weight, _ = take_column(frame, sample_weight, "sample_weight")
+    check_features(frame)
+    return make_rows(estimator.as_series(frame), estimator._check_y(y), sample_weight, order)
+
+
 def make_rows(frame: Frame, y: np.ndarray, sample_weight: Any, order: list | None) -> Rows:
     """Check lengths and weights; rows of weight zero are as if they were not there."""
     if len(y) != frame.rows:
@@ -135,6 +147,21 @@ def check_schema(schema: Any, y: Any, sample_weight: Any) -> None:
                 f"schema describes {name!r}, which {role} takes out of the columns to learn from; leave it out of the schema, as "
                 f"Schema.infer(X.drop(columns={name!r})) does"
             )
+
+
+def by_id(cells: Any, ids: list[Any] | None, role: str) -> Any:
+    """Cells in the order of the ids of a long table, where their pandas index has these."""
+    index = getattr(cells, "index", None)
+    if ids is None or cells is None or callable(index) or index is None:
+        return cells
+    if len(cells) == len(ids) and set(index) == set(ids):
+        return cells.loc[ids]
+    if len(cells) != len(ids):
+        raise TargetError(
+            f"{role} expects one entry for each of {len(ids)} series of the long table, received {len(cells)}; give it the ids "
+            "as its index, the order in which they first appear, or the name of a column of X"
+        )
+    return cells
 
 
 def join_weights(weights: Iterable[np.ndarray | None]) -> np.ndarray | None:

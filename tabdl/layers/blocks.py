@@ -25,11 +25,13 @@ class Dropout(keras.layers.Layer):
     """Dropout whose rate, to 1/256, is a weight, so that networks differing only in it share their compiled functions.
 
     Each row draws one of `MASKS` fixed random masks: drawing every unit took half of a step of a 3 x 128 MLP.
+
+    shared: whether a channel is switched off in all steps of a series (rows, steps, channels) at once.
     """
 
-    def __init__(self, rate: float, **options: Any):
+    def __init__(self, rate: float, shared: bool = False, **options: Any):
         super().__init__(**options)
-        self.initial_rate = rate
+        self.initial_rate, self.shared = rate, shared
         self.seed_generator = keras.random.SeedGenerator()
 
     def build(self, input_shape: Any) -> None:
@@ -40,16 +42,18 @@ class Dropout(keras.layers.Layer):
         if not training:
             return x
         drawn = keras.random.randint((ops.shape(x)[0],), 0, MASKS, seed=self.seed_generator)
-        masks = ops.take(ops.convert_to_tensor(_masks(math.prod(x.shape[1:]))), drawn, axis=0)
+        units = x.shape[2:] if self.shared else x.shape[1:]
+        masks = ops.take(ops.convert_to_tensor(_masks(math.prod(units))), drawn, axis=0)
         level = ops.round(self.rate * 256.0)
-        dropped = ops.reshape(masks, ops.shape(x)) < ops.cast(level, "uint8")
+        shape = (-1, 1, *units) if self.shared else (-1, *units)
+        dropped = ops.reshape(masks, shape) < ops.cast(level, "uint8")
         return ops.where(dropped, 0.0, x * (256.0 / (256.0 - level)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"rate": self.initial_rate}
+        return super().get_config() | {"rate": self.initial_rate, "shared": self.shared}
 
 
 def join(*parts: Any) -> Any:

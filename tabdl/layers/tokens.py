@@ -105,8 +105,10 @@ def only(x: Any) -> Any:
     return ops.squeeze(x, 1)
 
 
-def attention(x: Any, heads: int, *, dropout: float = 0.0, asking: Any = None) -> Any:
+def attention(x: Any, heads: int, *, dropout: float = 0.0, asking: Any = None, mask: Any = None) -> Any:
     """Attention of the tokens `asking` (by default all) to the tokens x (rows, tokens, width), in `heads` subspaces.
+
+    mask: (rows, tokens), 0 for tokens that nobody attends to.
 
     Written out, since a step is a quarter faster on two cores than with `keras.layers.MultiHeadAttention`.
     """
@@ -115,6 +117,8 @@ def attention(x: Any, heads: int, *, dropout: float = 0.0, asking: Any = None) -
     size = max(1, width // heads)
     queries, keys, values = (_heads(blocks.dense(part, heads * size), heads) for part in (asking, x, x))
     scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) * size**-0.5  # (rows, heads, asking, tokens)
+    if mask is not None:
+        scores = scores - 1e9 * (1 - ops.reshape(mask, (-1, 1, 1, x.shape[1])))
     shares = ops.softmax(scores, axis=-1)
     shares = blocks.Dropout(dropout)(shares) if dropout else shares
     mixed = ops.transpose(ops.matmul(shares, values), (0, 2, 1, 3))  # (rows, asking, heads, size)
@@ -143,12 +147,14 @@ def attention_block(
     dropout: float = 0.0,
     norm: bool = True,
     summary: bool = False,
+    mask: Any = None,
 ) -> Any:
     """Attention, then a gated block, each added to its input and normalised before it; `norm=False`: not before attention.
 
     summary: only the first token asks, and only it comes back, (rows, 1, width): all that the last block owes the head.
+    mask: see `attention`.
     """
     known = blocks.normalize(x, "layer") if norm else x
     x, asking = (first(x), first(known)) if summary else (x, known)
-    x = x + attention(known, heads, dropout=attention_dropout, asking=asking)
+    x = x + attention(known, heads, dropout=attention_dropout, asking=asking, mask=mask)
     return x + gated_block(blocks.normalize(x, "layer"), hidden, dropout=dropout)  # (rows, tokens or 1, width)

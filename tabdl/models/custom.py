@@ -1,6 +1,6 @@
 """Your own Keras layers: any function from inputs to features becomes an estimator.
 
-def forward(inputs):                                   # inputs.numbers, inputs.flags, inputs.categories
+def forward(inputs):                                   # inputs.numbers, .flags, .categories, .sequence, .mask
     x = keras.layers.Dense(64, activation="relu")(inputs.numbers)
     return keras.layers.Dropout(0.2)(x)                # (rows, width), or (rows, members, width)
 
@@ -14,20 +14,23 @@ from typing import Any
 
 from tabdl import layers
 from tabdl.estimators.supervised import Classifier, Regressor
-from tabdl.network import TableNetwork
+from tabdl.network import SequenceNetwork
 from tabdl.params import param
 from tabdl.spec import Inputs
 
 
 def dense_features(inputs: Inputs) -> Any:
     """The default: one dense layer on everything there is."""
+    if inputs.sequence is not None:
+        return layers.temporal.pool_steps(inputs.sequence, "mean_max", inputs.mask)  # (rows, 2 * channels)
     x = layers.blocks.join(inputs.numbers, inputs.flags, layers.categories.embed(inputs))
     return layers.blocks.dense_block(x, 64)  # (rows, 64)
 
 
-class Keras(TableNetwork):
+class Keras(SequenceNetwork):
     """A network given as a function."""
 
+    reads_tables = True
     forward: Callable = param(dense_features, "function from `Inputs` (symbolic tensors) to features (rows, width)")
 
 

@@ -1,4 +1,4 @@
-"""RNN: a GRU or LSTM reads the columns of a row one by one.
+"""RNN: a recurrent layer reads the columns of a row, or the steps of a series, one by one.
 
 Hochreiter, Schmidhuber, Long Short-Term Memory, Neural Computation 9, 1997; GRU: Cho et al., arXiv 1406.1078;
 both directions: Schuster, Paliwal, IEEE Transactions on Signal Processing 45, 1997.
@@ -11,28 +11,34 @@ from typing import Any
 
 from tabdl import layers
 from tabdl.estimators.supervised import Classifier, Regressor
-from tabdl.network import TableNetwork
+from tabdl.network import SequenceNetwork
 from tabdl.params import param
 from tabdl.spec import Inputs
 
 
-class RNN(TableNetwork):
+class RNN(SequenceNetwork):
     """Recurrent layers over a sequence."""
 
     layers: int = param(1, "recurrent layers", low=1, high=8)
     width: int = param(64, "size of a token and of the state", low=1, high=1024)
-    cell: str = param("gru", "kind of recurrent layer", options=("gru", "lstm"))
+    cell: str = param("gru", "kind of recurrent layer", options=("simple", "gru", "lstm"))
     bidirectional: bool = param(True, "whether a second state reads from the end")
+    pooling: str = param("last", "what makes one vector of a series", options=("last", "mean", "max", "mean_max", "attention"))
     bins: int | None = param(48, "pieces of a number's piecewise-linear token; None: linear", low=2, high=256)
     dropout: float = param(0.1, "share of the states switched off after each layer", low=0, high=0.9, weight=True)
 
+    reads_tables = True
+
     def forward(self, inputs: Inputs) -> Any:
-        x = layers.tokens.from_columns(inputs, self.width, self.bins)  # (rows, steps, width)
+        x, mask, pooling = inputs.sequence, inputs.mask, self.pooling
+        if x is None:
+            x, pooling = layers.tokens.from_columns(inputs, self.width, self.bins), "last"  # (rows, columns, width)
         for layer in range(self.layers):
-            last = layer == self.layers - 1
-            x = layers.temporal.recurrent(x, self.width, self.cell, bidirectional=self.bidirectional, every_step=not last)
-            x = layers.blocks.Dropout(self.dropout)(x) if self.dropout else x
-        return x  # (rows, width), twice that in both directions
+            end = layer == self.layers - 1 and pooling == "last"  # after its last step a layer knows all of the series
+            told = {"bidirectional": self.bidirectional, "every_step": not end, "mask": mask}
+            x = layers.temporal.recurrent(x, self.width, self.cell, **told)
+            x = layers.blocks.Dropout(self.dropout, shared=len(x.shape) == 3 and mask is not None)(x) if self.dropout else x
+        return x if pooling == "last" else layers.temporal.pool_steps(x, pooling, mask)  # (rows, width), or a multiple of it
 
 
 class RNNClassifier(Classifier, RNN):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,11 @@ def _epochs(estimator: Any, steps: int, blocks: Blocks | None) -> int:
     """Epochs of `steps` steps, or how many blocks make them."""
     wanted, fewest = estimator.automatic_training
     if blocks is None:
-        return automatic_epochs(steps, wanted, fewest) if estimator.epochs == "auto" else int(estimator.epochs)
+        return (
+            automatic_epochs(steps, wanted, fewest, estimator.most_epochs)
+            if estimator.epochs == "auto"
+            else int(estimator.epochs)
+        )
     whole = math.ceil(blocks.in_pass)
     return max(math.ceil(wanted / steps), whole) if estimator.epochs == "auto" else math.ceil(estimator.epochs * blocks.in_pass)
 
@@ -102,7 +107,7 @@ def make_settings(
     going_on: whether the network is that of an earlier, maybe larger, table.
     """
     context = estimator.network_params().get("context", 0)
-    batch_size = _batch_size(estimator.batch_size, rows if blocks is None else blocks.rows)
+    batch_size = max(_batch_size(estimator.batch_size, rows if blocks is None else blocks.rows), estimator.fewest_rows)
     plan = Plan.of(rows, batch_size, context, fewest, repeat=going_on)
     return Settings(
         plan=plan,
@@ -128,7 +133,7 @@ def _mark(network: Any, settings: Settings, sources: list[Source], target: Array
     """Fingerprint of everything that decides a fit; how much it prints and how long it may take do not."""
     params = {k: v.__qualname__ if callable(v) else repr(v) for k, v in network.network_params().items()}
     fixed = replace(settings, verbose=0, time_limit=None, title="")
-    arrays = _stacked(sources, target) | ({} if start is None else {f"start/{k}": v for k, v in start.items()})
+    arrays = _stacked(sources, target, sources[0].arrays) | ({} if start is None else {f"start/{k}": v for k, v in start.items()})
     for i, source in enumerate(sources):
         judged = {} if source.validation is None else source.validation.arrays
         arrays |= {f"val {i}/{k}": v for k, v in judged.items()}
@@ -138,9 +143,9 @@ def _mark(network: Any, settings: Settings, sources: list[Source], target: Array
     return fingerprint(arrays, json.dumps(told, sort_keys=True))
 
 
-def _stacked(sources: list[Source], target: Arrays) -> Arrays:
-    """What copies that learn side by side are given: inputs (tables, rows, columns), target and weight."""
-    inputs = {k: np.stack([s.arrays[k] for s in sources]) for k in sources[0].arrays}
+def _stacked(sources: list[Source], target: Arrays, kinds: Iterable[str]) -> Arrays:
+    """What copies that learn side by side are given: inputs (tables, rows, columns) of these kinds, target and weight."""
+    inputs = {k: np.stack([s.arrays[k] for s in sources]) for k in kinds if k in sources[0].arrays}
     return inputs | {"target": target["target"], "weight": target["weight"].astype(np.float32)}
 
 
@@ -247,7 +252,7 @@ def _train_run(estimator: Any, program: Program, network: Any, run: Run, target:
     told = {"callbacks": list(estimator.callbacks or []), "checkpoint": run.checkpoint, "clock": clock}
     blocks = run.sources[0].blocks
     if blocks is None:
-        done = train(program, copies, _stacked(run.sources, target), run.settings, **told)
+        done = train(program, copies, _stacked(run.sources, target, program.model.input), run.settings, **told)
     else:
         stream = blocks.stream(run.seeds[0])
         tables = ({k: v if k in backends.SHARED else v[None] for k, v in block.items()} for block in stream)

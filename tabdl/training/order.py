@@ -72,6 +72,6 @@ def automatic_batch_size(rows: int) -> int:
     return 1_024
 
 
-def automatic_epochs(steps: int, wanted: int = 2_000, fewest: int = 12) -> int:
-    """About `wanted` steps in all, between `fewest` and 100 epochs."""
-    return int(np.clip(math.ceil(wanted / steps), fewest, 100))
+def automatic_epochs(steps: int, wanted: int = 2_000, fewest: int = 12, most: int = 100) -> int:
+    """About `wanted` steps in all, between `fewest` and `most` epochs."""
+    return int(np.clip(math.ceil(wanted / steps), fewest, most))

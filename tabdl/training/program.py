@@ -55,7 +55,7 @@ class Program:
         """Mean predictions (rows, outputs) of the copies whose weights are `values`, on one table or one table a copy."""
         comparing = self.network.compares_rows
         compiled = self._once(len(values), lambda: backends.compile_forward(self.model, self.head, len(values), comparing))
-        return compiled(values, [self._complete(table) for table in arrays])
+        return compiled(values, [{k: v for k, v in self._complete(table).items() if k in self.model.input} for table in arrays])
 
     def _complete(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Networks that compare rows take targets too, which rows to predict do not have."""
@@ -142,6 +142,7 @@ def _hashable(value: Any) -> Any:
 def get_program(network: Any, spec: Spec, head: Head) -> tuple[Program, Network]:
     """The shared program for an estimator or network, and the plain network with its own parameters."""
     plain = network_class(type(network))(**network.network_params())
+    spec = spec.only(plain.reads)
     key = _key(plain, spec, head)
     with _guard:
         if key not in _programs:

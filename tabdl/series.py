@@ -1,0 +1,212 @@
+"""Series in the cells of a table: one row a series, one column a channel, each cell a 1-D array over the steps.
+
+A series of numbers is float64 with NaN where missing; one of text is an object array with None where missing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tabdl.errors import SchemaError
+
+SHAPES = (
+    "expected series as an array (rows, steps, channels), a list of arrays (steps, channels), a table whose cells hold arrays, "
+    "or a long table with id= and time="
+)
+
+STEP = "log_step"  # name of the channel that tells irregular times
+
+
+def is_series(cell: Any) -> bool:
+    """Whether a cell holds a series: a list or a 1-D array of any library."""
+    return isinstance(cell, (list, tuple, np.ndarray)) or (hasattr(cell, "__array__") and len(getattr(cell, "shape", ())) > 0)
+
+
+def holds_series(array: np.ndarray) -> bool:
+    """Whether a column in canonical form holds series."""
+    return array.dtype == object and any(type(cell) is np.ndarray for cell in array)
+
+
+def read_cells(cells: Iterable[Any], name: str) -> np.ndarray:
+    """Cells that hold series, or None, -> canonical ones, in an object array (rows,)."""
+    cells = list(cells)
+    array = np.empty(len(cells), dtype=object)
+    for row, cell in enumerate(cells):
+        array[row] = None if cell is None else _read_cell(cell, name, row)
+    return array
+
+
+def _read_cell(cell: Any, name: str, row: int) -> np.ndarray:
+    if not is_series(cell):
+        raise SchemaError(
+            f"column {name!r} should hold a series in each cell, received {cell!r} in row {row}; give a list of numbers, or None"
+        )
+    values = np.asarray(cell)
+    if values.dtype.kind == "U":  # NumPy has made texts of numbers too
+        values = np.array(cell, dtype=object)
+    if values.ndim != 1:
+        raise SchemaError(
+            f"column {name!r} should hold series of one channel, received an array of shape {values.shape} in row {row}; "
+            "give each channel a column of its own"
+        )
+    return canonical_steps(values, name, row)
+
+
+def canonical_steps(values: np.ndarray, name: str, row: int) -> np.ndarray:
+    """One channel of one series, (steps,), as float64 or as text."""
+    if values.dtype.kind in "OUS":
+        gaps = np.fromiter((v is None or v != v or type(v).__name__ in ("NAType", "NaTType") for v in values), bool, len(values))
+        if not gaps.all() and all(isinstance(v, str) for v in values[~gaps]):
+            texts = values.astype(object)
+            texts[gaps] = None
+            return texts
+        values = np.where(gaps, np.nan, values) if gaps.any() else values
+    try:
+        if values.dtype.kind in "mMc":
+            raise TypeError(values.dtype)
+        numbers = values.astype(np.float64)
+    except (TypeError, ValueError) as cause:
+        raise SchemaError(
+            f"column {name!r} should hold series of numbers or of text, received {cause} in row {row}; convert them"
+        ) from cause
+    if np.isinf(numbers).any():
+        raise SchemaError(f"Input X contains infinity: column {name!r}, row {row}; replace it by a number, or NaN for a gap")
+    return numbers
+
+
+def from_array(X: np.ndarray, channels_first: bool) -> dict[str, np.ndarray]:
+    """(rows, steps, channels), or (rows, channels, steps), -> a column a channel."""
+    if X.dtype.kind == "c":
+        raise SchemaError("Complex data not supported; pass the real and the imaginary part as two channels")
+    X = np.moveaxis(X, 1, 2) if channels_first else X
+    if 0 in X.shape[1:]:
+        raise SchemaError(
+            f"{SHAPES}, received an array of shape {X.shape} without a step or a channel; give at least one of each"
+        )
+    return {f"x{c}": read_cells(list(X[:, :, c]), f"x{c}") for c in range(X.shape[2])}
+
+
+def is_list_of_series(X: Any) -> bool:
+    """Whether a list holds a series a row, as arrays (steps,) or (steps, channels), or as lists of unequal lengths."""
+    if not isinstance(X, (list, tuple)) or not X or not all(isinstance(row, (list, tuple, np.ndarray)) for row in X):
+        return False
+    return any(np.ndim(row[0]) > 0 for row in X if len(row)) or len({len(row) for row in X}) > 1 or np.ndim(X[0]) == 2
+
+
+def from_list(X: Sequence[Any], channels_first: bool) -> dict[str, np.ndarray]:
+    """One array a row, (steps, channels) or (steps,), of any lengths, -> a column a channel."""
+    rows = [np.asarray(row) for row in X]
+    rows = [row[:, None] if row.ndim == 1 else row.T if channels_first and row.ndim == 2 else row for row in rows]
+    shapes = {row.shape[1:] for row in rows}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 1:
+        odd = next(i for i, row in enumerate(rows) if row.ndim != 2 or row.shape[1:] != rows[0].shape[1:] or len(shapes) == 1)
+        raise SchemaError(
+            f"{SHAPES}; received an array of shape {np.shape(X[odd])} in row {odd} beside {np.shape(X[0])} in row 0; "
+            "give all rows the same channels"
+        )
+    return {f"x{c}": read_cells([row[:, c] for row in rows], f"x{c}") for c in range(rows[0].shape[1])}
+
+
+def collect(
+    columns: dict[str, np.ndarray], id: str, time: str | None, series: Iterable[str] | None = None
+) -> tuple[dict[str, np.ndarray], list[Any]]:
+    """A long table, one row a step, -> (one row a series, in order of first appearance; their ids).
+
+    columns: in canonical form. time: orders the steps; where it is irregular, a channel `log_step` has the logarithm of how far
+    the last step lies back. series: columns that hold channels; None: those that vary within an id; the
+    others keep one cell a row.
+    """
+    for role, name in (("id", id), ("time", time)):
+        if name is not None and name not in columns:
+            raise SchemaError(
+                f"{role}={name!r} expects a column of X, which has none of that name; name one of {list(columns)[:9]}"
+            )
+    first, codes = _order_of_appearance(columns[id])
+    moments = np.arange(len(codes)) if time is None else _moments(columns[time], time)
+    order = np.lexsort((moments, codes))
+    _refuse_twice(columns[id], codes, moments, order, time)
+    stops = np.flatnonzero(np.diff(codes[order])) + 1
+    parts = np.split(order, stops)
+    names = [name for name in columns if name not in (id, time)]
+    channels = _varying(columns, names, parts) if series is None else [name for name in names if name in set(series)]
+    found = {
+        name: read_cells([columns[name][part] for part in parts], name) if name in channels else columns[name][first]
+        for name in names
+    }
+    distances = [np.diff(moments[part].astype(np.float64)) for part in parts]
+    if STEP in set(series) if series is not None else _irregular(distances):
+        found[STEP] = read_cells([np.log(np.append(np.nan, d)) for d in distances], STEP)
+    return found, columns[id][first].tolist()
+
+
+def _order_of_appearance(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row of the first step of each id, number of each row's id)."""
+    seen: dict[Any, int] = {}
+    codes = np.fromiter((seen.setdefault(value, len(seen)) for value in ids.tolist()), np.int64, len(ids))
+    return np.unique(codes, return_index=True)[1], codes
+
+
+def _moments(cells: np.ndarray, time: str) -> np.ndarray:
+    """Times as numbers that can be compared: microseconds, or as they are."""
+    if cells.dtype == object:
+        from tabdl.cells import dates_of, find_date_format
+
+        texts = list(dict.fromkeys(map(str, cells.tolist())))
+        form = find_date_format(texts)
+        if form is None:
+            raise SchemaError(f"time={time!r} should hold dates or numbers, received text such as {texts[0]!r}; write 2024-05-31")
+        cells = dates_of(cells.tolist(), form)
+    moments = cells.astype(np.int64) if cells.dtype.kind == "M" else cells
+    lost = np.isnat(cells) if cells.dtype.kind == "M" else np.isnan(cells.astype(np.float64))
+    if lost.any():
+        raise SchemaError(
+            f"time={time!r} expects a time in each row, received a gap in row {int(np.argmax(lost))}; drop that row"
+        )
+    return moments
+
+
+def _refuse_twice(ids: np.ndarray, codes: np.ndarray, moments: np.ndarray, order: np.ndarray, time: str | None) -> None:
+    same = (np.diff(codes[order]) == 0) & (np.diff(moments[order]) == 0)
+    if same.any():
+        row = order[int(np.argmax(same)) + 1]
+        raise SchemaError(f"time={time!r} expects one row a time and id, received two of id {ids[row]!r} (row {row}); drop one")
+
+
+def _varying(columns: dict[str, np.ndarray], names: list[str], parts: list[np.ndarray]) -> list[str]:
+    """Names of the columns that differ within some id."""
+
+    def varies(cells: np.ndarray) -> bool:
+        plain = cells if cells.dtype != object else np.array([str(cell) for cell in cells.tolist()])
+        return any((plain[part] != plain[part[0]]).any() and plain[part][0] == plain[part][0] for part in parts)
+
+    found = [name for name in names if varies(columns[name])]
+    if not found:
+        raise SchemaError("expected a column that varies within an id beside id and time, received none; add the measured values")
+    return found
+
+
+def _irregular(distances: list[np.ndarray]) -> bool:
+    """Whether steps lie at distances that differ by more than a tenth (months do by less than that)."""
+    joined = np.concatenate(distances)
+    return len(joined) > 0 and float(joined.max()) > 1.13 * max(float(joined.min()), 1e-300)
+
+
+def cut(cells: np.ndarray, steps: int, name: str) -> np.ndarray:
+    """The last steps of those series that are longer than any in `fit`."""
+    longer = [row for row, cell in enumerate(cells) if cell is not None and len(cell) > steps]
+    if not longer:
+        return cells
+    warnings.warn(
+        f"column {name!r}: {len(longer)} series are longer than the {steps} steps that the model knows, such as that of row "
+        f"{longer[0]}; their last {steps} are used",
+        UserWarning,
+        stacklevel=2,
+    )
+    cut_cells = cells.copy()
+    for row in longer:
+        cut_cells[row] = cells[row][-steps:]
+    return cut_cells

@@ -1,0 +1,128 @@
+"""Series in the cells of a table, however they come."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars
+import pyarrow
+import pytest
+
+from tabdl import series
+from tabdl.errors import SchemaError
+from tabdl.frames import read_frame
+
+LISTS = [[1.0, 2.0, None], [4.0], []]
+
+
+def numbers(cells: np.ndarray) -> list[list[float]]:
+    return [None if cell is None else np.nan_to_num(cell, nan=-1).tolist() for cell in cells]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame({"a": LISTS}),
+        pd.DataFrame({"a": [np.array([1, 2, np.nan]), pd.Series([4]), np.zeros(0)]}),
+        pd.DataFrame({"a": pd.Series(LISTS, dtype=pd.ArrowDtype(pyarrow.list_(pyarrow.float64())))}),
+        polars.DataFrame({"a": LISTS}),
+        pyarrow.table({"a": LISTS}),
+        {"a": LISTS},
+    ],
+    ids=["lists", "arrays", "pandas arrow", "polars", "pyarrow", "dict"],
+)
+def test_cells_of_any_library(table: object) -> None:
+    cells = read_frame(table).columns["a"]
+    assert series.holds_series(cells)
+    assert all(cell.dtype == np.float64 for cell in cells)
+    assert numbers(cells) == [[1, 2, -1], [4], []]
+
+
+def test_gaps_and_text_in_cells() -> None:
+    cells = read_frame(pd.DataFrame({"a": [["x", None, "y"], None, np.nan]})).columns["a"]
+    assert cells[0].tolist() == ["x", None, "y"]
+    assert cells[1] is None
+    assert cells[2] is None
+    assert read_frame(pd.DataFrame({"a": [[True, False], [None, True]]})).columns["a"][1].tolist()[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [([1.0, np.inf], "infinity"), ([[1.0, 2.0]], "one channel"), ([1.0, "x"], "numbers or of text"), (3.0, "each cell")],
+)
+def test_cells_that_are_none_are_named(cell: object, says: str) -> None:
+    with pytest.raises(SchemaError, match=f"(?s)'a'.*{says}.*row 1|{says}.*'a', row 1"):
+        read_frame(pd.DataFrame({"a": pd.Series([[1.0], cell], dtype=object)}))
+
+
+def test_arrays_and_lists_become_a_column_a_channel() -> None:
+    X = np.arange(12.0).reshape(2, 3, 2)
+    columns = series.from_array(X, channels_first=False)
+    assert list(columns) == ["x0", "x1"]
+    assert columns["x1"][1].tolist() == [7, 9, 11]
+    assert series.from_array(np.moveaxis(X, 1, 2), channels_first=True)["x1"][1].tolist() == [7, 9, 11]
+    assert series.from_list([X[0], X[1, :2]], False)["x1"][1].tolist() == [7, 9]
+    assert series.from_list([[1, 2, 3], [4]], False)["x0"][1].tolist() == [4]
+    assert not series.is_list_of_series([[1, 2], [3, 4]]), "rows of a table"
+    assert series.is_list_of_series([[1, 2], [3]])
+    with pytest.raises(SchemaError, match="row 1"):
+        series.from_list([X[0], X[1, :, :1]], False)
+    with pytest.raises(SchemaError, match="without a step"):
+        series.from_array(np.zeros((2, 0, 1)), False)
+
+
+LONG = {
+    "who": np.array(["b", "a", "b", "a", "b"], dtype=object),
+    "at": np.array([2, 1, 1, 2, 3]),
+    "heat": np.array([20.0, 1.0, 10.0, 2.0, 30.0]),
+    "kind": np.array(["new", "old", "new", "old", "new"], dtype=object),
+}
+
+
+def test_long_tables_are_collected_by_id_in_the_order_of_time() -> None:
+    found, ids = series.collect(LONG, "who", "at")
+    assert ids == ["b", "a"]
+    assert [cell.tolist() for cell in found["heat"]] == [[10, 20, 30], [1, 2]]
+    assert found["kind"].tolist() == ["new", "old"]
+    assert set(found) == {"heat", "kind"}
+
+
+def test_irregular_times_become_a_channel() -> None:
+    found, _ = series.collect(LONG | {"at": np.array([2.0, 1.0, 1.0, 2.0, 12.0])}, "who", "at")
+    np.testing.assert_allclose(found["log_step"][0], [np.nan, 0, np.log(10)])
+    again, _ = series.collect(LONG, "who", "at", ["heat", "log_step"])
+    np.testing.assert_allclose(again["log_step"][1], [np.nan, 0])
+
+
+def test_times_may_be_text_and_months() -> None:
+    texts = np.array(["2024-03-01", "2024-01-01", "2024-02-01", "2024-02-01", "2024-04-01"], dtype=object)
+    found, _ = series.collect(LONG | {"at": texts}, "who", "at")
+    assert [cell.tolist() for cell in found["heat"]] == [[10, 20, 30], [1, 2]]
+    assert "log_step" not in found
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"at": np.array([1, 1, 1, 2, 3])}, "two of id 'b'"),
+        ({"at": np.array([1, 1, np.nan, 2, 3])}, "gap in row 2"),
+        ({"at": np.array(["soon"] * 5, dtype=object)}, "'soon'"),
+        ({"heat": np.ones(5)}, "varies within an id"),
+    ],
+)
+def test_long_tables_that_do_not_fit_are_refused(change: dict, says: str) -> None:
+    with pytest.raises(SchemaError, match=says):
+        series.collect(LONG | change, "who", "at")
+
+
+def test_missing_columns_of_a_long_table_are_named() -> None:
+    with pytest.raises(SchemaError, match="id='whom'"):
+        series.collect(LONG, "whom", "at")
+
+
+def test_series_longer_than_known_keep_their_end() -> None:
+    cells = series.from_list([[1, 2, 3], [4]], False)["x0"]
+    with pytest.warns(UserWarning, match="1 series are longer than the 2 steps"):
+        cut = series.cut(cells, 2, "x0")
+    assert cut[0].tolist() == [2, 3]
+    assert cells[0].tolist() == [1, 2, 3]
