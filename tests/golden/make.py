@@ -1,10 +1,10 @@
 """Write the golden artifacts of a release: one small fitted model of every public estimator, with what it predicts,
-and one of a table with a wide column.
+one of a table with a wide column; networks of series also on a table of series.
 
     python tests/golden/make.py
 
-Run before a release is published; files that are there stay as they are. tests/test_golden.py loads
-them all. The rows come from `tabdl.testing.mixed_table`, kept beside the models so that they never depend on later code.
+Run before a release is published; files that are there stay as they are. tests/test_golden.py loads them all. The rows come
+from `tabdl.testing.mixed_table` and `mixed_series`, kept beside the models so that they never depend on later code.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="columns dropped")
     warnings.filterwarnings("ignore", message=".* contains rows of the training table")
     table = testing.mixed_table(ROWS)
-    write(folder, table, models.catalogue())
+    reads_tables = {name: getattr(models.load_class(name), "reads_tables", True) for name in models.catalogue()}
+    write(folder, table, [name for name, reads in reads_tables.items() if reads])
+    on_series = [name for name, reads in reads_tables.items() if not reads]
+    write(folder / "series", testing.mixed_series(ROWS), [*on_series, "CNNClassifier", "RNNRegressor"])
     words = np.random.default_rng(1).permutation([f"word {i}" for i in range(WORDS)] * (ROWS // WORDS))
     write(folder / "wide", table.assign(words=words), ["MLPClassifier"])
 
@@ -51,7 +54,7 @@ def write(folder: Path, table: pd.DataFrame, names: Iterable[str]) -> None:
         cls = models.load_class(name)
         classes = name.endswith("Classifier")
         y = rng.integers(0, 3, ROWS) if classes else rng.normal(size=ROWS)
-        small = {"units": (8,), "width": 8, "blocks": 1, "members": 2, "bins": 4}
+        small = {"units": (8,), "width": 8, "blocks": 1, "members": 2, "bins": 4, "depth": 3}
         params = {k: v for k, v in small.items() if k in cls.fields and (k != "members" or cls.one_for_all_members)}
         params |= COPIES.get(name, {})
         model = cls(epochs=2, random_state=0, **params).fit(table, y)
