@@ -150,6 +150,6 @@ def _codes(cells: np.ndarray, column: Column, steps: int) -> np.ndarray:
     codes = np.full((len(cells), steps), -2)
     for row, cell in enumerate(cells):
         if _given(cell):
-            texts = [token(v, column.salt) if column.private and v is not None else v for v in cell]
-            codes[row, : len(cell)] = [-2 if v is None or v != v else places.get(v, -1) for v in texts]
+            texts = [None if v is None or v != v else token(v, column.salt) if column.private else v for v in cell]
+            codes[row, : len(cell)] = [-2 if v is None else places.get(v, -1) for v in texts]
     return codes
