@@ -31,8 +31,12 @@ from tabdl.models.resnet import ResNetClassifier as ResNetClassifier
 from tabdl.models.resnet import ResNetRegressor as ResNetRegressor
 from tabdl.models.rnn import RNNClassifier as RNNClassifier
 from tabdl.models.rnn import RNNRegressor as RNNRegressor
+from tabdl.models.rocket import RocketClassifier as RocketClassifier
+from tabdl.models.rocket import RocketRegressor as RocketRegressor
 from tabdl.models.sequencetransformer import SequenceTransformerClassifier as SequenceTransformerClassifier
 from tabdl.models.sequencetransformer import SequenceTransformerRegressor as SequenceTransformerRegressor
+from tabdl.models.series import SeriesClassifier as SeriesClassifier
+from tabdl.models.series import SeriesRegressor as SeriesRegressor
 from tabdl.models.tabm import TabMClassifier as TabMClassifier
 from tabdl.models.tabm import TabMRegressor as TabMRegressor
 from tabdl.models.tabular import TabularClassifier as TabularClassifier

@@ -58,6 +58,10 @@ class Network(Parameters):
                 )
         return frame
 
+    def encoding(self, seed: int) -> dict[str, Any]:
+        """What the encoder of the table should make for this network beside the defaults."""
+        return {}
+
     def features(self, inputs: Inputs) -> Any:
         """All that the head sees: (rows, width) or (rows, members, width)."""
         return getattr(self, "forward")(inputs)  # noqa: B009  a subclass has it
@@ -136,6 +140,9 @@ class SequenceNetwork(TableNetwork):
     time: str | None = param(None, "column of a long table that orders the steps of a series; None: as they come")
     reads = ("numbers", "flags", "categories", "sequence", "mask")
     reads_tables: ClassVar[bool] = False  # whether columns of numbers are a table, and not the steps of one series
+
+    def encoding(self, seed: int) -> dict[str, Any]:
+        return {"scale": self.scale}
 
     def features(self, inputs: Inputs) -> Any:
         from tabdl import layers

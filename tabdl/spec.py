@@ -14,6 +14,7 @@ class Spec:
     flags: columns in [-1, 1] that need none (indicators, booleans, cyclic date parts, hashed text), float32 (rows, flags).
     categories: codes a column can take, one entry a column, int32 (rows, columns); code 0 = missing, 1 = unseen.
     steps, channels: of series, float32 (rows, steps, channels), with a mask (rows, steps) of the steps that are there.
+    features: of series that random kernels have made, float32 (rows, features).
     """
 
     numbers: int = 0
@@ -21,19 +22,21 @@ class Spec:
     categories: tuple[int, ...] = ()
     steps: int = 0
     channels: int = 0
+    features: int = 0
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of one row's arrays, by kind; a kind that is not there is absent."""
         shapes = {"numbers": (self.numbers,), "flags": (self.flags,), "categories": (len(self.categories),)}
         shapes |= {"sequence": (self.channels and self.steps, self.channels), "mask": (self.channels and self.steps,)}
+        shapes |= {"features": (self.features,)}
         return {kind: shape for kind, shape in shapes.items() if shape[0]}
 
     def only(self, kinds: tuple[str, ...]) -> Spec:
         """Without the other kinds."""
-        series = (self.steps, self.channels) if "sequence" in kinds else (0, 0)
-        numbers, flags = (getattr(self, kind) if kind in kinds else 0 for kind in ("numbers", "flags"))
-        return Spec(numbers, flags, self.categories if "categories" in kinds else (), *series)
+        series = {"steps": self.steps, "channels": self.channels} if "sequence" in kinds else {}
+        sizes = {kind: getattr(self, kind) for kind in ("numbers", "flags", "categories", "features") if kind in kinds}
+        return Spec(**sizes, **series)
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ class Inputs:
     categories: Any = None  # (rows, len(spec.categories))
     sequence: Any = None  # (rows, spec.steps, spec.channels)
     mask: Any = None  # (rows, spec.steps): 1 where a step is there, else 0
+    features: Any = None  # (rows, spec.features)
     target: Any = None  # (rows, head.columns)
     weight: Any = None  # (rows,)
     head: Head | None = None

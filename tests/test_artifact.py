@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from forging import boundaries, forge, members
-from small import series_sizes
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
+from small import series_sizes
 
 import tabdl
 from tabdl import artifact

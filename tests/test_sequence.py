@@ -22,9 +22,14 @@ def fitted(cells: dict[str, list], weight: np.ndarray | None = None, scale: str 
     return SequenceEncoder(schema.used, scale).fit(frame.columns, weight), frame
 
 
+def arrays_of(encoder: SequenceEncoder, cells: dict, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    arrays = encoder.expand(cells, rows)
+    return arrays["sequence"], arrays["mask"]
+
+
 def test_numbers_are_scaled_and_gaps_filled_flagged_and_masked() -> None:
     encoder, frame = fitted({"heat": HEAT})
-    sequence, mask = encoder.expand(frame.columns, 4)
+    sequence, mask = arrays_of(encoder, frame.columns, 4)
     values = np.array([1, 2, 3, 5, 7, 9])
     known = np.array([[1, 2, 3], [5, 6, 7], [9, 0, 0], [0, 0, 0]])
     inside = known > 0
@@ -43,14 +48,14 @@ def test_a_row_of_weight_two_counts_as_two() -> None:
 
 def test_series_may_lose_their_own_level_and_spread() -> None:
     encoder, frame = fitted({"heat": [[1.0, 3.0], [100.0, 300.0], [7.0, 7.0]]}, scale="series")
-    sequence, _ = encoder.expand(frame.columns, 3)
+    sequence, _ = arrays_of(encoder, frame.columns, 3)
     np.testing.assert_allclose(sequence[:, :, 0], [[-1, 1], [-1, 1], [0, 0]], atol=1e-5)
 
 
 def test_long_tails_are_tamed() -> None:
     steps = np.random.default_rng(0).normal(size=200)
     encoder, frame = fitted({"heat": [steps, np.append(steps, 1e6)]})
-    sequence, _ = encoder.expand(frame.columns, 2)
+    sequence, _ = arrays_of(encoder, frame.columns, 2)
     assert encoder.tail.all()
     assert 10 < sequence.max() < 20
 
@@ -59,7 +64,7 @@ def test_text_is_one_hot_and_private_text_is_hashed() -> None:
     cells = {"state": [["on", "off", "on"], ["off", None, "broken"]]}
     for options in ({}, {"private": ["state"]}):
         encoder, frame = fitted(cells, **options)
-        sequence, mask = encoder.expand(frame.columns, 2)
+        sequence, mask = arrays_of(encoder, frame.columns, 2)
         assert sequence.shape == (2, 3, 3)
         assert mask.tolist() == [[1, 1, 1], [1, 0, 1]]
         assert (sequence.sum(axis=2) == mask).all()
@@ -67,7 +72,7 @@ def test_text_is_one_hot_and_private_text_is_hashed() -> None:
         new = np.array([np.array(["asleep", "on"], dtype=object)], dtype=object).reshape(-1)
         one = np.empty(1, dtype=object)
         one[0] = new[0] if isinstance(new[0], np.ndarray) else np.array(["asleep", "on"], dtype=object)
-        sequence, mask = encoder.expand({"state": one}, 1)
+        sequence, mask = arrays_of(encoder, {"state": one}, 1)
         assert sequence.sum(axis=2).tolist() == [[0, 1, 0]], "an unseen text is there, but is none of the known ones"
         assert mask.tolist() == [[1, 1, 0]]
 

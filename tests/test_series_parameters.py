@@ -130,8 +130,7 @@ def test_a_cnn_sees_so_far_to_the_side(count: int, size: int | str, dilation: in
 def test_residual() -> None:
     """A block without weights lets its input through, or nothing; without shortcuts it is convolution, batch norm, ReLU."""
     through = features(CNN, residual=True, blocks=1, width=8)
-    (first, *block) = layers_of(through, keras.layers.Conv1D)
-    for layer in block:
+    for layer in layers_of(through, keras.layers.Conv1D)[1:]:
         layer.kernel.assign(np.zeros(layer.kernel.shape))
     assert np.ptp(forward(through), axis=0).min() > 0.01
     plain = features(CNN, residual=False, blocks=1, width=8, kernel_size=1, pooling="mean", dropout=0.0)
@@ -237,7 +236,7 @@ DROPPING = [cls for cls in (CNN, RNN, LITE, TCN, SequenceTransformer) if "dropou
 @effect(*(f"{cls.__name__}.dropout" for cls in DROPPING))
 @pytest.mark.parametrize("cls", DROPPING)
 def test_dropout(cls: type) -> None:
-    """In training a share of the channels is zero in all steps of a series (of the transformer, of units); never in predictions."""
+    """In training a share of the channels is zero in all steps of a series (in the transformer, of the units)."""
     model = features(cls, dropout=0.3, width=32)
     many, mask = np.tile(X, (5, 1, 1)), np.tile(MASK, (5, 1))
     found = layers_of(model, blocks.Dropout)

@@ -8,11 +8,13 @@ import numpy as np
 
 from tabdl.cells import token
 from tabdl.encoding.columns import read_state
+from tabdl.encoding.rocket import RocketKernels
 from tabdl.inference import Column
 from tabdl.quantiles import weighted_quantiles
 from tabdl.series import cut
 
 LONG_TAIL = 12.0  # largest deviation in units of the quartiles' distance from where asinh keeps a channel in reach
+UNSEEN, GAP = -1, -2  # codes of text
 FLAT = 1e-8  # deviation of one series, relative to that of all, below which it has a level only
 
 
@@ -20,15 +22,27 @@ class SequenceEncoder:
     """Numbers scaled, gaps filled along the steps and flagged if fit saw gaps, text one-hot; beyond its end a series is zeros.
 
     scale: "channel" (one scale for all series) or "series" (each series loses its own level and spread).
+    rocket: (features, groups, seed) of `RocketKernels`, whose features come beside the series; () for none.
     """
 
-    def __init__(self, columns: Sequence[Column], scale: str = "channel") -> None:
-        self.columns, self.scale = [column for column in columns if column.kind == "series"], scale
+    def __init__(self, columns: Sequence[Column], scale: str = "channel", rocket: Sequence[int] = ()) -> None:
+        self.columns, self.scale, self.rocket = [c for c in columns if c.kind == "series"], scale, tuple(rocket)
+        self.kernels = RocketKernels(*self.rocket[:2]) if self.rocket else None
+        self._seen: tuple[list[np.ndarray], dict[str, np.ndarray]] | None = None
         self.numeric = [column for column in self.columns if column.dtype != "str"]
         self.texts = [column for column in self.columns if column.dtype == "str"]
 
-    def fit(self, cells: dict[str, np.ndarray], weight: np.ndarray | None) -> SequenceEncoder:
-        """cells: column -> object array (rows,) of series or None. weight: of the rows, None when all are equal."""
+    def fit(
+        self, cells: dict[str, np.ndarray], weight: np.ndarray | None, like: SequenceEncoder | None = None
+    ) -> SequenceEncoder:
+        """cells: column -> object array (rows,) of series or None. weight: of the rows, None when all are equal.
+
+        like: an encoder of more rows, whose shapes this shall have. It lends its kernels too: they know no targets, and cost most
+        of the time.
+        """
+        if like is not None and like.kernels is not None:
+            vars(self).update(vars(like))
+            return self
         lengths = _lengths(cells, self.columns)
         self.steps = max(1, int(lengths.max(initial=0)))
         n = len(self.numeric)
@@ -42,6 +56,12 @@ class SequenceEncoder:
             self.gaps[j] = len(rows) < len(lengths) or not known.all()
             if known.any():
                 self._learn(j, values[known], None if each is None else each[known])
+        if like is not None:
+            self.gaps, self.steps = like.gaps, like.steps
+        if self.kernels is not None:
+            arrays, lengths = self._arrays(cells, len(lengths))
+            arrays["features"] = self.kernels.fit_transform(arrays["sequence"], np.maximum(lengths, 1), self.rocket[2])
+            self._seen = [cells[name] for name in self.names], arrays
         return self
 
     def _learn(self, j: int, values: np.ndarray, weight: np.ndarray | None) -> None:
@@ -63,27 +83,50 @@ class SequenceEncoder:
     def channels(self) -> int:
         return len(self.numeric) + int(self.gaps.sum()) + sum(len(column.values) for column in self.texts)
 
-    def expand(self, cells: dict[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """(rows, steps, channels) and mask (rows, steps), float32; a step without any value is masked."""
+    @property
+    def features(self) -> int:
+        return 0 if self.kernels is None else self.kernels.width
+
+    def expand(self, cells: dict[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+        """ "sequence" (rows, steps, channels), "mask" (rows, steps), where a step without any value is 0, and "features"."""
+        if self._seen is not None and all(cells[name] is seen for name, seen in zip(self.names, self._seen[0], strict=True)):
+            return dict(self._seen[1])
+        arrays, lengths = self._arrays(cells, rows)
+        if self.kernels is not None:
+            arrays["features"] = self.kernels.transform(arrays["sequence"], np.maximum(lengths, 1))
+        return arrays
+
+    def sample(self, rows: int) -> dict[str, np.ndarray]:
+        """Arrays as of `expand`, of made-up waves that are never a seen row."""
+        row, step, channel = np.ogrid[:rows, : self.steps, : self.channels]
+        sequence = np.sin(0.1 * (row + 3) * (step + 1) + channel).astype(np.float32)
+        arrays = {"sequence": sequence, "mask": np.ones((rows, self.steps), np.float32)}
+        if self.kernels is not None:
+            arrays["features"] = self.kernels.transform(sequence, np.full(rows, self.steps))
+        return arrays
+
+    def forget(self) -> None:
+        """Drop the arrays of the training rows."""
+        self._seen = None
+
+    def _arrays(self, cells: dict[str, np.ndarray], rows: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Series and mask, and the steps of each row, up to the last that has a value."""
         cells = {c.name: cut(_object(cells[c.name]), self.steps, c.name) for c in self.columns}
         sequence = np.zeros((rows, self.steps, self.channels), np.float32)
-        mask = np.zeros((rows, self.steps), bool)
-        lengths, at = _lengths(cells, self.columns), len(self.numeric)
+        values = [_padded(cells[column.name], rows, self.steps) for column in self.numeric]
+        codes = [_codes(cells[column.name], column, self.steps) for column in self.texts]
+        mask = np.any([np.isfinite(v) for v in values] + [c > GAP for c in codes], axis=0)  # (rows, steps)
+        lengths = np.where(mask.any(axis=1), self.steps - np.argmax(mask[:, ::-1], axis=1), 0)
         inside = np.arange(self.steps) < lengths[:, None]
-        for j, column in enumerate(self.numeric):
-            values = _padded(cells[column.name], rows, self.steps)
-            known = np.isfinite(values)
-            mask |= known
-            sequence[:, :, j] = np.where(inside, self._scaled(j, fill(values, known, lengths), inside), 0)
+        flags = iter(range(len(values), self.channels))
+        for j, known in enumerate(np.isfinite(v) for v in values):
+            sequence[:, :, j] = np.where(inside, self._scaled(j, fill(values[j], known, lengths), inside), 0)
             if self.gaps[j]:
-                sequence[:, :, at] = inside & ~known
-                at += 1
-        for column in self.texts:
-            codes = _codes(cells[column.name], column, self.steps)
-            mask |= codes > -2
-            sequence[:, :, at : at + len(column.values)] = codes[:, :, None] == np.arange(len(column.values))
-            at += len(column.values)
-        return sequence, mask.astype(np.float32)
+                sequence[:, :, next(flags)] = inside & ~known
+        for column, places in zip(self.texts, codes, strict=True):
+            for place in range(len(column.values)):
+                sequence[:, :, next(flags)] = places == place
+        return {"sequence": sequence, "mask": mask.astype(np.float32)}, lengths
 
     def _scaled(self, j: int, values: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """One channel (rows, steps) of numbers without gaps."""
@@ -95,16 +138,22 @@ class SequenceEncoder:
             return z / np.where(own > FLAT, own, 1)
         return np.arcsinh(z) if self.tail[j] else z
 
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_seen": None}
+
     @property
     def state(self) -> dict[str, np.ndarray]:
         names = ("center", "spread", "tail", "gaps")
-        return {f"sequence/{name}": getattr(self, name) for name in names} | {"sequence/steps": np.array([self.steps])}
+        arrays = {f"sequence/{name}": getattr(self, name) for name in names} | {"sequence/steps": np.array([self.steps])}
+        return arrays if self.kernels is None else arrays | self.kernels.state
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         shape = (len(self.numeric),)
         self.center, self.spread = (read_state(arrays, f"sequence/{name}", shape) for name in ("center", "spread"))
         self.tail, self.gaps = (read_state(arrays, f"sequence/{name}", shape, bool) for name in ("tail", "gaps"))
         self.steps = int(read_state(arrays, "sequence/steps", (1,), np.int64)[0])
+        if self.kernels is not None:
+            self.kernels = RocketKernels.from_state(arrays)
 
 
 def fill(values: np.ndarray, known: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -145,11 +194,11 @@ def _padded(cells: np.ndarray, rows: int, steps: int) -> np.ndarray:
 
 
 def _codes(cells: np.ndarray, column: Column, steps: int) -> np.ndarray:
-    """Places among the values of a channel of text (rows, steps); -1 for unseen ones, -2 for gaps and beyond the end."""
+    """Places among the values of a channel of text (rows, steps); UNSEEN, and GAP also beyond the end."""
     places = {value: place for place, value in enumerate(column.values)}
-    codes = np.full((len(cells), steps), -2)
+    codes = np.full((len(cells), steps), GAP)
     for row, cell in enumerate(cells):
         if _given(cell):
             texts = [None if v is None or v != v else token(v, column.salt) if column.private else v for v in cell]
-            codes[row, : len(cell)] = [-2 if v is None else places.get(v, -1) for v in texts]
+            codes[row, : len(cell)] = [GAP if v is None else places.get(v, UNSEEN) for v in texts]
     return codes

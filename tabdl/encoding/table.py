@@ -37,14 +37,14 @@ def _room(codes: int) -> int:
 
 
 class TableEncoder:
-    """Learns scales and frequencies of the columns that a schema names. scale: of series, see `SequenceEncoder`."""
+    """Learns scales and frequencies of the columns that a schema names. scale, rocket: of series, see `SequenceEncoder`."""
 
-    def __init__(self, schema: Schema, scale: str = "channel") -> None:
+    def __init__(self, schema: Schema, scale: str = "channel", rocket: tuple[int, ...] = ()) -> None:
         self.schema = schema
         self.columns = schema.used
         self._numbers, self._booleans, self._moments = Numbers(self.columns), Booleans(self.columns), Moments(self.columns)
         self._categories, self._texts = Categories(self.columns), Texts(self.columns)
-        self._sequence = SequenceEncoder(self.columns, scale)
+        self._sequence = SequenceEncoder(self.columns, scale, rocket)
 
     @cached_property
     def _lookups(self) -> list[dict[Any, float] | None]:
@@ -68,17 +68,16 @@ class TableEncoder:
         for part in (self._numbers, self._booleans, self._moments, self._categories):
             part.fit(codes, weight)
         if self._sequence.columns:
-            self._sequence.fit(frame.columns, weight)
+            self._sequence.fit(frame.columns, weight, None if like is None else like._sequence)
         if like is not None:
             self._numbers.gaps, self._moments.timed = like._numbers.gaps, like._moments.timed
-            if self._sequence.columns:
-                self._sequence.gaps, self._sequence.steps = like._sequence.gaps, like._sequence.steps
         return self
 
     @property
     def spec(self) -> Spec:
         categories = tuple(_room(size + 2) for size in self._categories.sizes)
-        series = (self._sequence.steps, self._sequence.channels) if self._sequence.columns else (0, 0)
+        sequence = self._sequence
+        series = (sequence.steps, sequence.channels, sequence.features) if sequence.columns else ()
         return Spec(len(self._numbers.at), self._flag_stops[-1], categories, *series)
 
     @property
@@ -104,9 +103,9 @@ class TableEncoder:
         return codes
 
     def expand(self, codes: np.ndarray, frame: Frame | None = None) -> dict[str, np.ndarray]:
-        """Arrays by name: "numbers", "flags", "sequence", "mask" float32, "categories" int32; a kind without columns is absent.
+        """Arrays by name: "numbers", "flags", "sequence", "mask", "features" float32, "categories" int32; without columns absent.
 
-        Free text and series have no codes: without the frame they are zeros, as for a gap.
+        Free text and series have no codes: without the frame text is zeros, as for a gap, and series are made-up waves.
         """
         rows, spec = len(codes), self.spec
         numbers, flags = np.empty((rows, spec.numbers), np.float32), np.zeros((rows, spec.flags), np.float32)
@@ -126,14 +125,17 @@ class TableEncoder:
             self._texts.expand(frame.columns, flags[:, moments_end:])
         arrays = {"numbers": numbers, "flags": flags, "categories": categories}
         if self._sequence.columns:
-            cells = dict.fromkeys(self._sequence.names, np.full(rows, None)) if frame is None else frame.columns
-            arrays["sequence"], arrays["mask"] = self._sequence.expand(cells, rows)
+            arrays |= self._sequence.sample(rows) if frame is None else self._sequence.expand(frame.columns, rows)
         return {name: array for name, array in arrays.items() if array.shape[1]}
 
     def encode(self, X: Any, owner: str = "this model") -> dict[str, np.ndarray]:
         """A table as the user holds it -> arrays for the network."""
         frame = self.schema.read(X, owner)
         return self.expand(self.codes(frame), frame)
+
+    def forget(self) -> None:
+        """Drop what was kept of the training rows to encode them once only."""
+        self._sequence.forget()
 
     def decode(self, codes: np.ndarray) -> dict[str, np.ndarray]:
         """Codes -> cells, by column; gaps, unseen values and free text as None (NaN in numbers, NaT in dates)."""
@@ -153,11 +155,12 @@ class TableEncoder:
             arrays |= part.state
         if self._sequence.columns:
             arrays |= self._sequence.state
-        return {"schema": self.schema.to_json(), "scale": self._sequence.scale}, arrays
+        return {"schema": self.schema.to_json(), "scale": self._sequence.scale, "rocket": [*self._sequence.rocket]}, arrays
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TableEncoder:
-        encoder = cls(Schema.from_json(state["schema"]), str(state.get("scale", "channel")))
+        rocket = tuple(int(n) for n in state.get("rocket", ()))
+        encoder = cls(Schema.from_json(state["schema"]), str(state.get("scale", "channel")), rocket)
         for part in (encoder._numbers, encoder._booleans, encoder._moments, encoder._categories):
             part.restore(dict(arrays))
         if encoder._sequence.columns:

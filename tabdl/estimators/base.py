@@ -182,7 +182,7 @@ class Estimator(Predictor):
             most = None if rows.stream is None else streaming.HELD
             rows, held = rows.split(*hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y), most))
         if not warm:
-            self._learn_columns(rows, schema, folds)
+            self._learn_columns(rows, schema, seed, folds)
         self.target_ = target
         self._train(rows, self._folds(rows, held, folds, seed), seed)
 
@@ -218,17 +218,17 @@ class Estimator(Predictor):
             raise ParameterError(
                 f"bagging={self.bagging} holds out folds of all rows, which partial_fit never has; use bagging=1"
             )
-        known = hasattr(self, "weights_")
+        known, seed = hasattr(self, "weights_"), draw_seed(self.random_state)
         rows = self._read_rows(X, y, sample_weight, channels=self._channels if known else None)
         if not known:
             everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None, list(classes))
             target = self._make_target(everything)
-            self._learn_columns(rows, None)
+            self._learn_columns(rows, None, seed)
             self.target_, self.encoders_ = target, [self.encoder_]
         else:
             self._check_columns(rows)
         self.partial_steps_ = getattr(self, "partial_steps_", 0) + 1
-        seed = derive(draw_seed(self.random_state), f"partial {self.partial_steps_}")
+        seed = derive(seed, f"partial {self.partial_steps_}")
         self._train(rows, [self._fold(encoder, rows, None, None, None) for encoder in self.encoders_], seed, partial=True)
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None, channels: list[str] | None = None) -> Rows:
@@ -249,7 +249,7 @@ class Estimator(Predictor):
             X = X.read()
         return read_rows(self, X, y, sample_weight, channels)
 
-    def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, folds: int = 1) -> None:
+    def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, seed: int, folds: int = 1) -> None:
         if not isinstance(schema, Schema):
             schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
         for name in ("feature_names_in_", "partial_steps_", "weights_"):
@@ -257,7 +257,7 @@ class Estimator(Predictor):
                 delattr(self, name)
         self.schema_ = schema
         frame = schema.read(rows.frame, owner=type(self).__name__)
-        self.encoder_ = self._new_encoder(schema).fit(frame, rows.weight)
+        self.encoder_ = self._new_encoder(schema, seed).fit(frame, rows.weight)
         self.sizes_ = self._sizes(rows_to_learn(rows.total, folds))
         steps = rows.frame.steps
         names = steps if isinstance(steps, tuple) and steps else list(rows.frame.columns)
@@ -265,8 +265,8 @@ class Estimator(Predictor):
         if rows.frame.named or names is steps:
             self.feature_names_in_ = np.array(names, dtype=object)
 
-    def _new_encoder(self, schema: Schema) -> TableEncoder:
-        return TableEncoder(schema, getattr(self, "scale", "channel"))
+    def _new_encoder(self, schema: Schema, seed: int) -> TableEncoder:
+        return TableEncoder(schema, **self.encoding(derive(seed, "encoder")))
 
     def _sizes(self, rows: int) -> dict[str, Any]:
         """Parameters that are 'auto', for a training table of so many rows."""
@@ -284,6 +284,8 @@ class Estimator(Predictor):
         self.encoders_ = [fold.encoder for fold in folds]
         with self._on_device():
             found = self._fit_folds(rows, folds, seed, partial)
+        for encoder in self.encoders_:
+            encoder.forget()
         self._forget_held_out()
         if found:
             self._learn_from_held_out(*self._held_out(folds, found))
@@ -345,7 +347,7 @@ class Estimator(Predictor):
         folds = []
         for index, rest in pairs:
             weight = None if rows.weight is None else rows.weight[index]
-            encoder = self._new_encoder(self.schema_).fit_codes(codes[index], frame.take(index), weight, like=self.encoder_)
+            encoder = self._new_encoder(self.schema_, seed).fit_codes(codes[index], frame.take(index), weight, like=self.encoder_)
             folds.append(self._fold(encoder, rows, index, rows.take(rest), rest))
         return folds
 

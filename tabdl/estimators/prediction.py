@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,9 @@ from tabdl.params import Parameters
 from tabdl.parquet import Parquet
 from tabdl.schema import Schema
 from tabdl.targets import Target
+
+FEW = 64  # rows that are encoded at once, however wide
+MOST_CELLS = 1 << 26  # of encoded arrays at once: 256 MB
 
 
 class Live:
@@ -72,6 +76,14 @@ class Predictor(Parameters, BaseEstimator):
             names = [column.name for column in self.encoder_.columns] if self.encoder_.schema.named else None
             return np.concatenate([self._outputs(batch) for _, batch in X.batches(names)])
         frame = self.encoder_.schema.read(self._read(X), type(self).__name__)
+        if frame.rows <= FEW:
+            return self._predict_frame(frame)
+        wide = sum(map(math.prod, self.encoder_.spec.shapes.values()))
+        most = max(MOST_CELLS // max(wide, 1), 1)
+        return np.concatenate([self._predict_frame(frame.take(slice(i, i + most))) for i in range(0, frame.rows, most)])
+
+    def _predict_frame(self, frame: Frame) -> np.ndarray:
+        """Checked rows -> decoded outputs."""
         codes = self.encoder_.codes(frame)
         return self._predict_arrays([encoder.expand(codes, frame) for encoder in self.encoders_])
 
