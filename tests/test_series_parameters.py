@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from effects import effect
 
-from tabdl import LITERegressor
+from tabdl import LITERegressor, RocketRegressor, SeriesRegressor
 from tabdl.layers import blocks
 from tabdl.layers.tokens import Places
 from tabdl.models.cnn import CNN
@@ -251,3 +251,32 @@ def test_dropout(cls: type) -> None:
             assert off[alive].mean() == pytest.approx(0.3, abs=0.03), "whole channels"
     np.testing.assert_array_equal(forward(model), forward(model))
     assert not layers_of(features(cls, dropout=0.0, width=32), blocks.Dropout)
+
+
+# ---- Rocket and its mixture ------------------------------------------------------------------------------------------
+
+
+@effect("Rocket.kernels", "Rocket.groups", "Rocket.members")
+def test_sizes_of_rocket() -> None:
+    """More kernels, groups or members: more features, each with a weight in the only layer."""
+
+    def features_of(**params: Any) -> int:
+        model = RocketRegressor(**{"kernels": 84, "groups": 1, "random_state": 0} | params).fit(X, y)
+        (kernel,) = [w for name, w in model.weights_.items() if name.endswith("kernel")]
+        assert kernel.shape == (model.encoder_.spec.features, 1)
+        return len(kernel)
+
+    plain, kernels, groups, members = (features_of(**p) for p in ({}, {"kernels": 168}, {"groups": 2}, {"members": 2}))
+    assert kernels - plain == 2 * 84, "of the series and of its differences"
+    assert groups > plain
+    assert members - plain == (kernels - plain) + (groups - plain)
+
+
+@effect("Series.members")
+def test_members_of_a_mixture() -> None:
+    """As many LITE networks beside one Rocket; without any, the mixture is Rocket."""
+    model = SeriesRegressor(members=2, bagging=1, epochs=1, random_state=0).fit(X, y)
+    assert list(model.parts_) == ["rocket", "lite0", "lite1"]
+    alone = SeriesRegressor(members=0, bagging=1, epochs=1, random_state=0).fit(X, y)
+    assert list(alone.parts_) == ["rocket"]
+    np.testing.assert_allclose(alone.predict(X), alone.parts_["rocket"].predict(X), rtol=1e-5)
