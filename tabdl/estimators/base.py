@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -232,20 +231,14 @@ class Estimator(Predictor):
         self._train(rows, [self._fold(encoder, rows, None, None, None) for encoder in self.encoders_], seed, partial=True)
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None, channels: list[str] | None = None) -> Rows:
-        """seed: of the sample of a Parquet file that is too long to be read as a whole; None where no such file is expected.
-
-        channels: names of the columns that hold series, once these are known.
-        """
+        """seed: of the sample of a long Parquet file, None where none is expected. channels: columns of series, once known."""
         if y is None:
             raise TargetError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         check_roles(y, sample_weight)
         if isinstance(X, Parquet):
             streaming.check_names(X, y, sample_weight)
             if X.rows > streaming.SAMPLE:
-                seed = streaming.check_seed(X, seed)
-                streaming.check_options(self, X)
-                rows = streaming.sample(X, y, sample_weight, self._check_y, hasattr(self, "predict_proba"), seed)
-                return replace(rows, frame=self.as_series(rows.frame))
+                return streaming.begin(self, X, y, sample_weight, seed)
             X = X.read()
         return read_rows(self, X, y, sample_weight, channels)
 

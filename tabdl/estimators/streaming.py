@@ -122,6 +122,14 @@ def check_options(estimator: Any, table: Parquet) -> None:
             )
 
 
+def begin(estimator: Any, table: Parquet, y: str, weight: str | None, seed: int | None) -> Rows:
+    """A `sample` as the network reads it; what keeps the file from being one is told before."""
+    seed = check_seed(table, seed)
+    check_options(estimator, table)
+    rows = sample(table, y, weight, estimator._check_y, hasattr(estimator, "predict_proba"), seed)
+    return replace(rows, frame=estimator.as_series(rows.frame))
+
+
 def sample(table: Parquet, y: str, weight: str | None, check_y: Callable[[Any], np.ndarray], classes: bool, seed: int) -> Rows:
     """`SAMPLE` rows drawn at random from those of a larger file that count, with the `Stream` of all; every y is checked.
 
