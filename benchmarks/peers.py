@@ -182,7 +182,7 @@ def backend() -> str:
 
 
 def networks() -> list[Model]:
-    """tabdl's estimators of tables, as they are found; one that the user has to supply is none."""
+    """tabdl's estimators of tables, as they are found; one that the user has to supply, or that reads only series, is none."""
     from tabdl import models
 
     kinds = ("Classifier", "Regressor")
@@ -191,7 +191,9 @@ def networks() -> list[Model]:
     return [
         Model(f"tabdl {name}", "tabdl", (*COMMON, "keras", backend()), _network(name))
         for name in names
-        if all(name + kind in found for kind in kinds) and not found[name + "Classifier"].endswith(".custom")
+        if all(name + kind in found for kind in kinds)
+        and not found[name + "Classifier"].endswith(".custom")
+        and getattr(models.load_class(name + "Classifier"), "reads_tables", True)
     ]
 
 

@@ -136,9 +136,13 @@ def measure(name: str) -> None:
     )
 
 
+def reads_tables(name: str) -> bool:
+    return getattr(tabdl.models.find(name, "classifier"), "reads_tables", True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", default=",".join(tabdl.models.names()))
+    parser.add_argument("--models", default=",".join(filter(reads_tables, tabdl.models.names())))
     warnings.filterwarnings("ignore", message="columns dropped")
     parser.add_argument("--members", type=int, default=8)
     arguments = parser.parse_args()

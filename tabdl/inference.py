@@ -351,7 +351,10 @@ def _series(cells: Cells, kind: str) -> Column:
     if not holds_series(cells.array):
         raise SchemaError(f"column {cells.name!r} should hold series, received none; give a list of numbers in each cell")
     present = [cell for cell in cells.array if cell is not None and len(cell)]
-    values: Any = np.concatenate(present) if present else np.zeros(0)
+    texts = [cell for cell in present if cell.dtype == object]
+    if texts and any(cell.dtype != object and not np.isnan(cell).all() for cell in present):
+        raise SchemaError(f"column {cells.name!r} should hold series of numbers or of text, received both; convert one of them")
+    values: Any = np.concatenate(texts or present or [np.zeros(0)])
     gaps = len(present) < len(cells.array) or any(map(_gapped, present))
     if values.dtype != object:
         if not np.isfinite(values).any():

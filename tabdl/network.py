@@ -160,7 +160,7 @@ class SequenceNetwork(TableNetwork):
         shape = getattr(X, "shape", ())
         if len(shape) == 3:
             columns = series.from_array(np.asarray(X), self.channels_first)
-        elif series.is_list_of_series(X):
+        elif series.is_list_of_series(X) or (channels and series.is_list(X)):
             columns = series.from_list(X, self.channels_first)
         else:
             return read_frame(X), None

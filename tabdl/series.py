@@ -90,16 +90,24 @@ def from_array(X: np.ndarray, channels_first: bool) -> dict[str, np.ndarray]:
     return {f"x{c}": read_cells(list(X[:, :, c]), f"x{c}") for c in range(X.shape[2])}
 
 
+def is_list(X: Any) -> bool:
+    """Whether these are rows of numbers in a list: series, where series are expected."""
+    return isinstance(X, (list, tuple)) and len(X) > 0 and all(map(is_series, X))
+
+
 def is_list_of_series(X: Any) -> bool:
-    """Whether a list holds a series a row, as arrays (steps,) or (steps, channels), or as lists of unequal lengths."""
-    if not isinstance(X, (list, tuple)) or not X or not all(isinstance(row, (list, tuple, np.ndarray)) for row in X):
-        return False
-    return any(np.ndim(row[0]) > 0 for row in X if len(row)) or len({len(row) for row in X}) > 1 or np.ndim(X[0]) == 2
+    """Whether a list holds a series a row, as arrays or tables (steps, channels), or as rows of unequal lengths."""
+    rows = [row for row in X if is_series(row)] if isinstance(X, (list, tuple)) else []
+    return any(_depth(row) > 1 for row in rows) or (len(rows) == len(X) and len({len(row) for row in rows}) > 1)
+
+
+def _depth(row: Any) -> int:
+    return len(row.shape) if hasattr(row, "shape") else 1 + any(np.ndim(cell) > 0 for cell in row[:1])
 
 
 def from_list(X: Sequence[Any], channels_first: bool) -> dict[str, np.ndarray]:
     """One array a row, (steps, channels) or (steps,), of any lengths, -> a column a channel."""
-    rows = [np.asarray(row) for row in X]
+    rows = [_array(row, i) for i, row in enumerate(X)]
     rows = [row[:, None] if row.ndim == 1 else row.T if channels_first and row.ndim == 2 else row for row in rows]
     shapes = {row.shape[1:] for row in rows}
     if len(shapes) > 1 or len(next(iter(shapes))) != 1:
@@ -109,6 +117,13 @@ def from_list(X: Sequence[Any], channels_first: bool) -> dict[str, np.ndarray]:
             "give all rows the same channels"
         )
     return {f"x{c}": read_cells([row[:, c] for row in rows], f"x{c}") for c in range(rows[0].shape[1])}
+
+
+def _array(row: Any, i: int) -> np.ndarray:
+    try:
+        return np.asarray(row)
+    except ValueError as cause:
+        raise SchemaError(f"{SHAPES}, received steps of unequal lengths in row {i}; give each step all channels") from cause
 
 
 def collect(

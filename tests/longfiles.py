@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 import tabdl
 from tabdl import parquet
 from tabdl.estimators import streaming
-from tabdl.testing import mixed_table
+from tabdl.testing import mixed_series, mixed_table
 from tabdl.training import blocks
 
 ROWS, SAMPLE, SIZE = 420, 160, 128
@@ -31,14 +32,15 @@ def shrink(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parquet, "TURN", 10)
 
 
-def table_of(rows: int = ROWS, seed: int = 0) -> pd.DataFrame:
+def table_of(rows: int = ROWS, seed: int = 0, make: Callable[[int, int], pd.DataFrame] = mixed_table) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
-    table = mixed_table(rows, seed)
+    table = make(rows, seed)
     signal = 2 * table["number"] + table["active"] + 0.3 * rng.normal(size=rows)
     return table.assign(bought=np.where(signal > 0.5, "yes", "no"), spent=40 + 10 * signal)
 
 
 TABLE = table_of()
+SERIES = table_of(make=mixed_series)
 X = TABLE.drop(columns=["bought", "spent"])
 
 

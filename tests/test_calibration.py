@@ -8,11 +8,14 @@ import pickle
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
+from small import series_sizes
 
-from tabdl import MLPClassifier, models, testing
+from tabdl import MLPClassifier, models
 from tabdl.estimators import calibration
 from tabdl.estimators.calibration import effective_rows, fit_temperature, temper
 from tabdl.estimators.state import pack, unpack
+from tabdl.testing.cases import Case
+from tabdl.testing.promises import saved_and_loaded
 
 RNG = np.random.default_rng(0)
 CLASSIFIERS = [name for name in models.catalogue() if name.endswith("Classifier")]
@@ -240,13 +243,13 @@ def test_a_forged_temperature_is_refused(clear, temperature):
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_classifier_decides_as_without(name):
-    case = testing.Case(models.load_class(name), {})
+    case = Case(models.load_class(name), series_sizes(name))
     for params, y in (({}, case.y), ({"loss": "ordinal"}, np.digitize(case.signal, np.quantile(case.signal, [0.3, 0.6])))):
         model, plain = (case.new(calibrate=c, metric="auc", **params).fit(case.table, y) for c in (True, False))
         np.testing.assert_array_equal(model.predict(case.table), plain.predict(case.table))
         expected = temper(plain.predict_proba(case.table), model.temperature_, False)
         np.testing.assert_array_equal(model.predict_proba(case.table), expected)
-        loaded = testing._saved_and_loaded(model) if not name.startswith("Keras") else model
+        loaded = saved_and_loaded(model) if not name.startswith("Keras") else model
         assert loaded.temperature_ == model.temperature_
 
 

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import series_sizes
 
 import tabdl
-from tabdl import MLPClassifier, MLPRegressor, models, testing
+from tabdl import MLPClassifier, MLPRegressor, models
 from tabdl.errors import ArtifactError, ParameterError
 from tabdl.estimators import calibration
 from tabdl.estimators.calibration import STEPS, conformal_radii, effective_rows
 from tabdl.estimators.state import pack, unpack
+from tabdl.testing.cases import Case
 
 RNG = np.random.default_rng(0)
 REGRESSORS = [name for name in models.catalogue() if name.endswith("Regressor")]
@@ -195,7 +197,7 @@ def test_what_cannot_be_answered_is_said(clear):
 
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_every_regressor_has_intervals_that_hold_its_prediction(name, tmp_path):
-    case = testing.Case(models.load_class(name), {})
+    case = Case(models.load_class(name), series_sizes(name))
     rising = np.exp(case.signal / 4)
     targets = [
         ({}, case.y),
@@ -262,7 +264,7 @@ def test_a_file_with_another_temperature_does_not_load(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", REGRESSORS)
 def test_quantiles_of_random_networks_never_cross(name):
     """Hardly trained, with 25 levels, on rows far out; also averaged over folds."""
-    case = testing.Case(models.load_class(name), {})
+    case = Case(models.load_class(name), series_sizes(name))
     levels = tuple(np.linspace(0.02, 0.98, 25))
     far = case.table.assign(number=case.table["number"] * 1e6, gappy=-1e9)
     for seed in range(3):

@@ -22,6 +22,7 @@ def test_every_parameter_has_a_test() -> None:
     import test_mixture  # noqa: F401
     import test_neighbors  # noqa: F401
     import test_network_parameters  # noqa: F401
+    import test_series_parameters  # noqa: F401
 
     assert declared() - set(EFFECTS) == set(), "parameters without a test of their effect"
     assert set(EFFECTS) - declared() == set(), "tests of parameters that no longer exist"

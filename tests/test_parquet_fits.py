@@ -10,7 +10,8 @@ import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
-from longfiles import FAST, ROWS, SAMPLE, SIZE, TABLE, Classifier, Regressor, X, shrink, table_of, written
+from longfiles import FAST, ROWS, SAMPLE, SERIES, SIZE, TABLE, Classifier, Regressor, X, shrink, table_of, written
+from small import series_sizes
 
 from tabdl import models
 from tabdl.errors import ParameterError, SchemaError
@@ -38,11 +39,13 @@ def every_estimator() -> list[Any]:
 
 @pytest.mark.parametrize("name", every_estimator())
 def test_every_estimator_fits_from_a_long_file(name, tmp_path, small):
-    table, cls = written(tmp_path), models.load_class(name)
+    cls = models.load_class(name)
+    rows = TABLE if getattr(cls, "reads_tables", True) else SERIES
+    table, X = written(tmp_path, rows), rows.drop(columns=["bought", "spent"])
     y, other = ("bought", "spent") if hasattr(cls, "predict_proba") else ("spent", "bought")
-    model = cls(**FAST).fit(table, y=y)
+    model = cls(**FAST, **series_sizes(name)).fit(table, y=y)
     found = model.predict(table)
-    expected = model.predict(TABLE.drop(columns=y))
+    expected = model.predict(rows.drop(columns=y))
     assert (found == expected).all() if y == "bought" else np.allclose(found, expected, rtol=1e-5)
     assert list(model.feature_names_in_) == [*X.columns, other]
     if hasattr(cls, "predict_proba"):

@@ -111,10 +111,16 @@ def test_series_and_numbers_are_told_apart() -> None:
     assert read_frame(table).columns["speed"].dtype == object
 
 
-def test_codes_alone_make_empty_series() -> None:
+def test_codes_alone_make_waves() -> None:
+    """What a saved model is probed with: full length, every channel and row its own, the same wherever."""
     table = mixed_series(30)
     schema = Schema.infer(table)
-    encoder = TableEncoder(schema).fit(schema.read(table))
-    arrays = encoder.expand(encoder.codes(schema.read(table)))
-    assert not arrays["mask"].any()
-    assert not arrays["sequence"].any()
+    encoder = TableEncoder(schema, rocket=(84, 1, 0)).fit(schema.read(table))
+    first, again = (encoder.expand(encoder.codes(schema.read(table))) for _ in range(2))
+    assert first["mask"].all()
+    waves = first["sequence"]
+    assert len(np.unique(waves.round(4), axis=0)) == 30
+    assert 0.5 < waves.std() < 1
+    assert np.abs(first["features"]).max() > 0
+    for kind, array in first.items():
+        np.testing.assert_array_equal(array, again[kind])

@@ -23,6 +23,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from small import series_sizes
 
 from tabdl import EmbeddingClassifier, MLPClassifier, MLPRegressor, TabMClassifier, models
 from tabdl.testing import mixed_table
@@ -45,9 +46,10 @@ SMALL = {
 
 
 def _small(name: str) -> Any:
-    """A cheap estimator of a public class; one without an entry in SMALL keeps its defaults."""
+    """A cheap estimator of a public class; one without sizes of its own keeps its defaults."""
     network = name.removesuffix("Classifier").removesuffix("Regressor")
-    return models.load_class(name)(**SMALL.get(network, {}), epochs=60, learning_rate=0.01)
+    sizes = SMALL.get(network) or series_sizes(name)
+    return models.load_class(name)(**sizes, epochs=60, learning_rate=0.01)
 
 
 def _run(check: Any, estimator: Any) -> None:

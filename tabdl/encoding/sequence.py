@@ -96,6 +96,15 @@ class SequenceEncoder:
             arrays["features"] = self.kernels.transform(arrays["sequence"], np.maximum(lengths, 1))
         return arrays
 
+    def sample(self, rows: int) -> dict[str, np.ndarray]:
+        """Arrays as of `expand`, of made-up waves that are never a seen row."""
+        row, step, channel = np.ogrid[:rows, : self.steps, : self.channels]
+        sequence = np.sin(0.1 * (row + 3) * (step + 1) + channel).astype(np.float32)
+        arrays = {"sequence": sequence, "mask": np.ones((rows, self.steps), np.float32)}
+        if self.kernels is not None:
+            arrays["features"] = self.kernels.transform(sequence, np.full(rows, self.steps))
+        return arrays
+
     def forget(self) -> None:
         """Drop the arrays of the training rows."""
         self._seen = None
@@ -190,6 +199,6 @@ def _codes(cells: np.ndarray, column: Column, steps: int) -> np.ndarray:
     codes = np.full((len(cells), steps), GAP)
     for row, cell in enumerate(cells):
         if _given(cell):
-            texts = [token(v, column.salt) if column.private and v is not None else v for v in cell]
-            codes[row, : len(cell)] = [GAP if v is None or v != v else places.get(v, UNSEEN) for v in texts]
+            texts = [None if v is None or v != v else token(v, column.salt) if column.private else v for v in cell]
+            codes[row, : len(cell)] = [GAP if v is None else places.get(v, UNSEEN) for v in texts]
     return codes

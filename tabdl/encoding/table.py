@@ -105,7 +105,7 @@ class TableEncoder:
     def expand(self, codes: np.ndarray, frame: Frame | None = None) -> dict[str, np.ndarray]:
         """Arrays by name: "numbers", "flags", "sequence", "mask", "features" float32, "categories" int32; without columns absent.
 
-        Free text and series have no codes: without the frame they are zeros, as for a gap.
+        Free text and series have no codes: without the frame text is zeros, as for a gap, and series are made-up waves.
         """
         rows, spec = len(codes), self.spec
         numbers, flags = np.empty((rows, spec.numbers), np.float32), np.zeros((rows, spec.flags), np.float32)
@@ -125,8 +125,7 @@ class TableEncoder:
             self._texts.expand(frame.columns, flags[:, moments_end:])
         arrays = {"numbers": numbers, "flags": flags, "categories": categories}
         if self._sequence.columns:
-            cells = dict.fromkeys(self._sequence.names, np.full(rows, None)) if frame is None else frame.columns
-            arrays |= self._sequence.expand(cells, rows)
+            arrays |= self._sequence.sample(rows) if frame is None else self._sequence.expand(frame.columns, rows)
         return {name: array for name, array in arrays.items() if array.shape[1]}
 
     def encode(self, X: Any, owner: str = "this model") -> dict[str, np.ndarray]:

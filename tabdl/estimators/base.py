@@ -167,8 +167,8 @@ class Estimator(Predictor):
             )
         check_schema(schema, y, sample_weight)
         seed = draw_seed(self.random_state)
-        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val)  # first: it never is a long file
-        rows = self._read_rows(X, y, sample_weight, seed)
+        rows = self._read_rows(X, y, sample_weight, seed, self._channels if warm else None)
+        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val, channels=rows.channels)
         if rows.frame.rows < 2:
             raise SchemaError(
                 f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required."
@@ -217,8 +217,9 @@ class Estimator(Predictor):
             raise ParameterError(
                 f"bagging={self.bagging} holds out folds of all rows, which partial_fit never has; use bagging=1"
             )
-        rows, seed = self._read_rows(X, y, sample_weight), draw_seed(self.random_state)
-        if not hasattr(self, "weights_"):
+        known, seed = hasattr(self, "weights_"), draw_seed(self.random_state)
+        rows = self._read_rows(X, y, sample_weight, channels=self._channels if known else None)
+        if not known:
             everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None, list(classes))
             target = self._make_target(everything)
             self._learn_columns(rows, None, seed)
@@ -229,19 +230,17 @@ class Estimator(Predictor):
         seed = derive(seed, f"partial {self.partial_steps_}")
         self._train(rows, [self._fold(encoder, rows, None, None, None) for encoder in self.encoders_], seed, partial=True)
 
-    def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None) -> Rows:
-        """seed: of the sample of a Parquet file that is too long to be read as a whole; None where no such file is expected."""
+    def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None, channels: list[str] | None = None) -> Rows:
+        """seed: of the sample of a long Parquet file, None where none is expected. channels: columns of series, once known."""
         if y is None:
             raise TargetError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         check_roles(y, sample_weight)
         if isinstance(X, Parquet):
             streaming.check_names(X, y, sample_weight)
             if X.rows > streaming.SAMPLE:
-                seed = streaming.check_seed(X, seed)
-                streaming.check_options(self, X)
-                return streaming.sample(X, y, sample_weight, self._check_y, hasattr(self, "predict_proba"), seed)
+                return streaming.begin(self, X, y, sample_weight, seed)
             X = X.read()
-        return read_rows(self, X, y, sample_weight)
+        return read_rows(self, X, y, sample_weight, channels)
 
     def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, seed: int, folds: int = 1) -> None:
         if not isinstance(schema, Schema):

@@ -70,6 +70,8 @@ class Predictor(Parameters, BaseEstimator):
     def _outputs(self, X: Any) -> np.ndarray:
         """Table -> decoded outputs: probabilities, or numbers in the units of y, float64."""
         self._check_fitted()
+        if isinstance(X, Parquet) and getattr(self, "id", None) is not None:
+            X = X.read()  # a batch would end inside a series
         if isinstance(X, Parquet):
             names = [column.name for column in self.encoder_.columns] if self.encoder_.schema.named else None
             return np.concatenate([self._outputs(batch) for _, batch in X.batches(names)])
@@ -87,11 +89,10 @@ class Predictor(Parameters, BaseEstimator):
 
     def _read(self, X: Any) -> Any:
         """The table as the network reads it."""
-        schema, names = self.encoder_.schema, getattr(self, "feature_names_in_", None)
-        series = [column.name for column in schema.used if column.kind == "series"]
-        if not series:
+        channels, names = self._channels, getattr(self, "feature_names_in_", None)
+        if not channels:
             return X
-        frame, _ = self.read_table(X, series)
+        frame, _ = self.read_table(X, channels)
         if self._from_steps and names is not None and frame.named:
             missing = [name for name in names if name not in frame.columns]
             if missing:
@@ -100,6 +101,11 @@ class Predictor(Parameters, BaseEstimator):
         frame = self.as_series(frame)
         self._check_steps(frame)
         return frame
+
+    @property
+    def _channels(self) -> list[str]:
+        """Names of the columns that hold series."""
+        return [column.name for column in self.schema_.used if column.kind == "series"]
 
     @property
     def _from_steps(self) -> bool:

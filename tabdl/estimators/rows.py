@@ -14,6 +14,7 @@ from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, canonical
 from tabdl.schema import Schema
+from tabdl.series import holds_series
 
 if TYPE_CHECKING:
     from tabdl.estimators.streaming import Stream
@@ -41,6 +42,11 @@ class Rows:
     def total(self) -> int:
         """Rows to learn from, those that stream included."""
         return self.frame.rows if self.stream is None else self.stream.rows
+
+    @property
+    def channels(self) -> list[str]:
+        """Names of the columns that hold series."""
+        return [name for name, cells in self.frame.columns.items() if holds_series(cells)]
 
     @property
     def classes(self) -> np.ndarray:
@@ -82,9 +88,12 @@ class Fold:
     held_rows: np.ndarray | None
 
 
-def read_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> Rows:
-    """The table as the network reads it, with targets and weights, which may be columns of X."""
-    frame, ids = estimator.read_table(X)
+def read_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, channels: list[str] | None = None) -> Rows:
+    """The table as the network reads it, with targets and weights, which may be columns of X.
+
+    channels: names of the columns that hold series, once these are known.
+    """
+    frame, ids = estimator.read_table(X, channels)
     y, sample_weight, order = by_id(y, ids, "y"), by_id(sample_weight, ids, "sample_weight"), category_order(y)
     if isinstance(y, str):
         frame, y, order = take_column(frame, y, "y")
@@ -149,6 +158,14 @@ def check_schema(schema: Any, y: Any, sample_weight: Any) -> None:
             )
 
 
+def cells_of(estimator: Any, X: Any, cells: Any, role: str) -> Any:
+    """Cells of a column of X where its name was given, else what was given, a row of X or a series of a long table each."""
+    if not isinstance(cells, str) and getattr(estimator, "id", None) is None:
+        return cells
+    frame, ids = estimator.read_table(X, estimator._channels)
+    return take_column(frame, cells, role)[1] if isinstance(cells, str) else by_id(cells, ids, role)
+
+
 def by_id(cells: Any, ids: list[Any] | None, role: str) -> Any:
     """Cells in the order of the ids of a long table, where their pandas index has these."""
     index = getattr(cells, "index", None)
@@ -177,6 +194,8 @@ def take_column(frame: Frame, name: str, role: str) -> tuple[Frame, np.ndarray, 
         raise SchemaError(
             f"{role}={name!r} expects a column of X, which has none of that name; name one such as {', '.join(map(repr, near))}"
         )
+    if holds_series(frame.columns[name]):
+        raise TargetError(f"{role}={name!r} expects a column with one value a series, received several; name another one")
     others = {other: cells for other, cells in frame.columns.items() if other != name}
     return replace(frame, columns=others), canonical(frame.columns[name], name), frame.orders.get(name)
 

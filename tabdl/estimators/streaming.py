@@ -12,7 +12,7 @@ import numpy as np
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
-from tabdl.estimators.rows import ALL_ZERO, Rows, check_features, check_weight, derive, take_column
+from tabdl.estimators.rows import ALL_ZERO, Rows, cells_of, check_features, check_weight, derive, take_column
 from tabdl.frames import Frame, read_frame
 from tabdl.parquet import Parquet, stacked
 
@@ -91,14 +91,14 @@ def _header(table: Parquet) -> Frame:
     return Frame(dict.fromkeys(table.columns, np.zeros(0)), 0)
 
 
-def named_cells(X: Any, cells: Any, role: str) -> Any:
-    """Cells of a column of X where its name was given, else what was given."""
-    if not isinstance(cells, str):
-        return cells
-    if isinstance(X, Parquet):
+def named_cells(estimator: Any, X: Any, cells: Any, role: str) -> Any:
+    """`cells_of`, of a Parquet file too."""
+    if isinstance(X, Parquet) and getattr(estimator, "id", None) is not None:
+        X = X.read()
+    elif isinstance(X, Parquet) and isinstance(cells, str):
         take_column(_header(X), cells, role)
         X = stacked([batch for _, batch in X.batches([cells])])
-    return take_column(read_frame(X), cells, role)[1]
+    return cells_of(estimator, X, cells, role)
 
 
 def check_seed(table: Parquet, seed: int | None) -> int:
@@ -113,13 +113,21 @@ def check_seed(table: Parquet, seed: int | None) -> int:
 
 def check_options(estimator: Any, table: Parquet) -> None:
     """What a fit needs all rows in memory for; told before any is read."""
-    for name, allowed in (("bagging", (1, "auto")), ("checkpoint", (None,))):
-        value = getattr(estimator, name)
+    for name, allowed in (("bagging", (1, "auto")), ("checkpoint", (None,)), ("id", (None,))):
+        value = getattr(estimator, name, None)
         if value not in allowed:
             raise ParameterError(
                 f"{name}={value!r} expects rows in memory, received {table.path} with more than {SAMPLE:,} rows; "
                 f"leave {name} out, or read the file and fit the table"
             )
+
+
+def begin(estimator: Any, table: Parquet, y: str, weight: str | None, seed: int | None) -> Rows:
+    """A `sample` as the network reads it; what keeps the file from being one is told before."""
+    seed = check_seed(table, seed)
+    check_options(estimator, table)
+    rows = sample(table, y, weight, estimator._check_y, hasattr(estimator, "predict_proba"), seed)
+    return replace(rows, frame=estimator.as_series(rows.frame))
 
 
 def sample(table: Parquet, y: str, weight: str | None, check_y: Callable[[Any], np.ndarray], classes: bool, seed: int) -> Rows:
@@ -175,12 +183,12 @@ def make_blocks(estimator: Any, rows: Rows, encoder: TableEncoder, scale: float)
     stream = rows.stream
     if stream is None:
         return None
-    columns = [column.name for column in encoder.columns]
+    columns = list(estimator.feature_names_in_) if estimator._from_steps else [column.name for column in encoder.columns]
 
     def pieces(seed: int) -> Iterator[dict[str, np.ndarray]]:
         for place, part in stream.pieces(seed, columns):
             try:
-                arrays = encoder.encode(part.frame, owner=type(estimator).__name__)
+                arrays = encoder.encode(estimator.as_series(part.frame), owner=type(estimator).__name__)
                 weight = estimator._row_weights(part)
                 target = estimator.target_.encode(part.y)
             except (SchemaError, TargetError) as error:

@@ -172,7 +172,7 @@ class Classifier(ClassifierMixin, Estimator):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy, of several labels that of the whole row; y and sample_weight may be names of columns of X."""
-        y, sample_weight = named_cells(X, y, "y"), named_cells(X, sample_weight, "sample_weight")
+        y, sample_weight = named_cells(self, X, y, "y"), named_cells(self, X, sample_weight, "sample_weight")
         return float(super().score(X, y, sample_weight))
 
     def __sklearn_tags__(self) -> Any:
@@ -314,7 +314,7 @@ class Regressor(RegressorMixin, Estimator):
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """R2, with `quantiles=` of the level nearest the median; y and sample_weight may be names of columns of X."""
-        y, sample_weight = self._check_y(named_cells(X, y, "y")), named_cells(X, sample_weight, "sample_weight")
+        y, sample_weight = self._check_y(named_cells(self, X, y, "y")), named_cells(self, X, sample_weight, "sample_weight")
         if self.quantiles is None:
             return float(super().score(X, y, sample_weight))
         from sklearn.metrics import r2_score

@@ -1,16 +1,17 @@
 """Write the golden artifacts of a release: one small fitted model of every public estimator, with what it predicts,
-and one of a table with a wide column.
+one of a table with a wide column; networks of series also on a table of series.
 
     python tests/golden/make.py
 
-Run before a release is published; files that are there stay as they are. tests/test_golden.py loads
-them all. The rows come from `tabdl.testing.mixed_table`, kept beside the models so that they never depend on later code.
+Run before a release is published; files that are there stay as they are. tests/test_golden.py loads them all. The rows come
+from `tabdl.testing.mixed_table` and `mixed_series`, kept beside the models so that they never depend on later code.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from tabdl import models, testing
 
 ROWS = 120
 WORDS = 60  # values of a column that is wide: some of them share a vector
+SMALL = {"units": (8,), "width": 8, "blocks": 1, "members": 2, "bins": 4, "depth": 3, "kernels": 84, "groups": 1}
 COPIES: dict[str, dict[str, int]] = {  # the others are one model each
     "EmbeddingRegressor": {"members": 2},
     "ResNetRegressor": {"bagging": 2},
@@ -34,9 +36,20 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="columns dropped")
     warnings.filterwarnings("ignore", message=".* contains rows of the training table")
     table = testing.mixed_table(ROWS)
-    write(folder, table, models.catalogue())
+    reads_tables = {name: getattr(models.load_class(name), "reads_tables", True) for name in models.catalogue()}
+    write(folder, table, [name for name, reads in reads_tables.items() if reads])
+    shrink("RocketClassifier", "RocketRegressor", "LITEClassifier", "LITERegressor")
+    on_series = [name for name, reads in reads_tables.items() if not reads]
+    write(folder / "series", testing.mixed_series(ROWS), [*on_series, "CNNClassifier", "RNNRegressor"])
     words = np.random.default_rng(1).permutation([f"word {i}" for i in range(WORDS)] * (ROWS // WORDS))
     write(folder / "wide", table.assign(words=words), ["MLPClassifier"])
+
+
+def shrink(*names: str) -> None:
+    """Small defaults for estimators that a mixture makes itself: its file says how large they are."""
+    for name in names:
+        fields = models.load_class(name).fields
+        fields |= {k: replace(fields[k], default=v) for k, v in SMALL.items() if k in fields and k != "members"}
 
 
 def write(folder: Path, table: pd.DataFrame, names: Iterable[str]) -> None:
@@ -51,8 +64,7 @@ def write(folder: Path, table: pd.DataFrame, names: Iterable[str]) -> None:
         cls = models.load_class(name)
         classes = name.endswith("Classifier")
         y = rng.integers(0, 3, ROWS) if classes else rng.normal(size=ROWS)
-        small = {"units": (8,), "width": 8, "blocks": 1, "members": 2, "bins": 4}
-        params = {k: v for k, v in small.items() if k in cls.fields and (k != "members" or cls.one_for_all_members)}
+        params = {k: v for k, v in SMALL.items() if k in cls.fields and (k != "members" or cls.one_for_all_members)}
         params |= COPIES.get(name, {})
         model = cls(epochs=2, random_state=0, **params).fit(table, y)
         tabdl.save(model, folder / f"{name}.tabdl")
