@@ -1,0 +1,185 @@
+"""A long table of series -> regular grids: one row a step, NaN where a step is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tabdl.errors import SchemaError
+from tabdl.times import Calendar, TimeType, find_calendar
+
+MOST_GAPS = 20  # steps a row, on average, before a table is taken for a mistake
+ENOUGH_STEPS = 10_000  # below which it never is
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series on regular grids, in the order in which they first appear.
+
+    ids: id column -> cells (series,), empty without id columns. starts: axis position of each series' first step, int64.
+    values: arrays (steps, columns), float64. first_rows: row of the table with each series' first step.
+    """
+
+    calendar: Calendar
+    ids: dict[str, np.ndarray]
+    starts: np.ndarray
+    values: list[np.ndarray]
+    columns: tuple[str, ...]
+    first_rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def steps(self) -> np.ndarray:
+        """Of each series."""
+        return np.array([len(part) for part in self.values], dtype=np.int64)
+
+    @property
+    def keys(self) -> list[tuple]:
+        """The id of each series as a tuple."""
+        return list(zip(*(cells.tolist() for cells in self.ids.values()), strict=True)) if self.ids else [()] * len(self)
+
+    def name(self, series: int) -> str:
+        """Of a series, for messages."""
+        return name_series({column: cells[series] for column, cells in self.ids.items()})
+
+    def column(self, name: str) -> list[np.ndarray]:
+        """One column of every series, (steps,)."""
+        at = self.columns.index(name)
+        return [part[:, at] for part in self.values]
+
+    def axis_after(self, series: int, horizon: int) -> np.ndarray:
+        """Axis positions of the next `horizon` steps of a series."""
+        size = self.calendar.frequency.step
+        return self.starts[series] + size * (len(self.values[series]) + np.arange(horizon))
+
+    def times(self, series: int) -> Any:
+        """Times of a series in the user's type."""
+        size = self.calendar.frequency.step
+        return self.calendar.write(self.starts[series] + size * np.arange(len(self.values[series])))
+
+
+def name_series(cells: Mapping[str, Any]) -> str:
+    return "the series" if not cells else "series " + ", ".join(f"{column}={cell!r}" for column, cell in cells.items())
+
+
+def group_rows(ids: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the series of each row, by first appearance, and the row in which each series first appears."""
+    import pandas as pd
+
+    codes = np.zeros(rows, dtype=np.int64)
+    for column, cells in ids.items():
+        own, found = pd.factorize(cells)
+        if (own < 0).any():
+            row = int(np.argmax(own < 0))
+            raise SchemaError(f"column {column!r}: expected an id in every row, received none in row {row}; drop such rows")
+        codes = pd.factorize(codes * len(found) + own)[0]
+    _, first = np.unique(codes, return_index=True)
+    return codes, first
+
+
+def make_panel(
+    times: np.ndarray,
+    type: TimeType,
+    ids: Mapping[str, np.ndarray],
+    numbers: np.ndarray,
+    columns: Sequence[str],
+    calendar: Calendar | None = None,
+) -> Panel:
+    """Rows in any order -> grids.
+
+    times, type: from `read_times`. ids: id column -> cells (rows,). numbers: (rows, columns) float64, NaN for gaps.
+    calendar: of an earlier panel, which these rows must fit.
+    """
+    codes, first = group_rows(ids, len(times))
+    cells = {column: values[first] for column, values in ids.items()}
+    if calendar is None:
+        calendar = _learn_calendar(times, codes, type)
+    elif (calendar.type.zone, calendar.type.kind == "number") != (type.zone, type.kind == "number"):
+        raise SchemaError(
+            f"expected times {_zoned(calendar.type)} as in fit, received times {_zoned(type)}; convert the column of times"
+        )
+    clock = calendar.type.to_clock(times)
+    try:
+        axis = calendar.frequency.to_axis(clock)
+    except ValueError as error:
+        row = error.args[0]
+        raise _irregular(calendar, {c: v[row] for c, v in ids.items()}, calendar.type.show(int(clock[row]))) from None
+    order = np.lexsort((axis, codes))
+    axis, codes = axis[order], codes[order]
+    _check_regular(calendar, axis, codes, cells)
+    begins = np.flatnonzero(np.r_[True, np.diff(codes) > 0])
+    starts, ends = axis[begins], axis[np.r_[begins[1:], len(axis)] - 1]
+    size = calendar.frequency.step
+    steps = (ends - starts) // size + 1
+    _check_density(calendar, steps, len(axis), cells)
+    grids = [np.full((count, len(columns)), np.nan) for count in steps]
+    position, rows = (axis - starts[codes]) // size, np.split(order, begins[1:])
+    for grid, part, at in zip(grids, rows, np.split(position, begins[1:]), strict=True):
+        grid[at] = numbers[part]
+    return Panel(calendar, cells, starts, grids, tuple(columns), order[begins])
+
+
+def _learn_calendar(times: np.ndarray, codes: np.ndarray, type: TimeType) -> Calendar:
+    try:
+        return find_calendar(times, codes, type)
+    except ValueError:
+        raise SchemaError(
+            f"expected at least one series with two rows that differ in time, received {len(times)} rows in "
+            f"{codes.max() + 1} series; add rows, or check the columns of id and time"
+        ) from None
+
+
+def _zoned(type: TimeType) -> str:
+    if type.kind == "number":
+        return "as whole numbers"
+    return "without a time zone" if type.zone is None else f"in the time zone {type.zone}"
+
+
+def _irregular(calendar: Calendar, cells: Mapping[str, Any], time: str) -> SchemaError:
+    return SchemaError(
+        f"expected times in steps of {calendar.frequency}, received {time} between two of them in {name_series(cells)}; "
+        "aggregate to one row a step, for example with pandas.DataFrame.resample"
+    )
+
+
+def _check_regular(calendar: Calendar, axis: np.ndarray, codes: np.ndarray, cells: Mapping[str, np.ndarray]) -> None:
+    """Sorted positions and series: no time twice, whole steps only, and the same frequency in all series."""
+    size = calendar.frequency.step
+    same, distance = np.diff(codes) == 0, np.diff(axis)
+    of = lambda at: {column: values[codes[at]] for column, values in cells.items()}  # noqa: E731
+    twice = same & (distance == 0)
+    if twice.any():
+        at = int(np.argmax(twice))
+        raise SchemaError(
+            f"expected each time once in a series, received {calendar.show(int(axis[at]))} twice in {name_series(of(at))}; "
+            "aggregate these rows, or name the columns that tell series apart as id="
+        )
+    wrong = same & (distance % size != 0)
+    shortest = np.full(codes.max() + 1, np.iinfo(np.int64).max)
+    np.minimum.at(shortest, codes[1:][same], distance[same])
+    rows = np.bincount(codes)
+    other = np.flatnonzero((rows >= 4) & (shortest != size) & (shortest < np.iinfo(np.int64).max))
+    uniform = [i for i in other[:20] if (distance[same & (codes[1:] == i)] == shortest[i]).mean() > 0.5]
+    if uniform and len(rows) > 1:
+        names = ", ".join(name_series({c: v[i] for c, v in cells.items()}) for i in uniform[:3])
+        raise SchemaError(
+            f"expected one frequency in all series, received {calendar.frequency} in most and others in {names}; "
+            "resample them to one, or fit a model for each frequency"
+        )
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise _irregular(calendar, of(at), calendar.show(int(axis[at + 1])))
+
+
+def _check_density(calendar: Calendar, steps: np.ndarray, rows: int, cells: Mapping[str, np.ndarray]) -> None:
+    if steps.sum() > max(MOST_GAPS * rows, ENOUGH_STEPS):
+        at = int(np.argmax(steps))
+        raise SchemaError(
+            f"expected rows for most steps of {calendar.frequency}, received {rows} rows for {steps.sum()} steps, the longest in "
+            f"{name_series({c: v[at] for c, v in cells.items()})}; aggregate to longer steps, or check the column of times"
+        )

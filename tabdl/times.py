@@ -1,0 +1,294 @@
+"""Times as a user holds them <-> whole numbers on a regular axis, and the frequency with which they follow each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from tabdl.cells import DATE_FORMATS, ISO, dates_of, find_date_format, number_of, text_of
+from tabdl.errors import SchemaError
+from tabdl.frames import read_frame
+
+DAY = 86_400_000_000  # microseconds
+UNITS = (("week", 7 * DAY), ("day", DAY), ("hour", 3_600_000_000), ("minute", 60_000_000), ("second", 1_000_000))
+ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m")
+SHORTEST_MONTH = 28 * DAY
+TO_TIMES = "convert it with pandas.to_datetime(..., format=...)"
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """From step to step: `step` microseconds ("fixed"), calendar months ("month"), working days ("workday"), or units ("number").
+
+    day: of the month; 31 is each month's last. offset: microseconds since midnight, of months and working days.
+    """
+
+    kind: str
+    step: int
+    day: int = 1
+    offset: int = 0
+
+    def to_axis(self, values: np.ndarray) -> np.ndarray:
+        """Microseconds since 1970 -> months, working days, or the same; raises ValueError(row) for the first off the axis."""
+        if self.kind in ("fixed", "number"):
+            return values
+        moments = values.astype("datetime64[us]")
+        if self.kind == "month":
+            axis = moments.astype("datetime64[M]").astype(np.int64)
+        else:
+            axis = np.busday_count("1970-01-01", moments.astype("datetime64[D]"))
+        wrong = self.from_axis(axis) != values
+        if wrong.any():
+            raise ValueError(int(np.argmax(wrong)))
+        return axis
+
+    def from_axis(self, axis: np.ndarray) -> np.ndarray:
+        """The opposite of `to_axis`."""
+        if self.kind in ("fixed", "number"):
+            return axis
+        if self.kind == "month":
+            months = axis.astype("datetime64[M]")
+            length = ((months + 1).astype("datetime64[D]") - months.astype("datetime64[D]")).astype(np.int64)
+            days = months.astype("datetime64[D]").astype(np.int64) + np.minimum(self.day, length) - 1
+        else:
+            days = np.busday_offset("1970-01-01", axis, roll="forward").astype(np.int64)
+        return days * DAY + self.offset
+
+    def __str__(self) -> str:
+        if self.kind in ("number", "workday"):
+            return "working days" if self.kind == "workday" else f"steps of {self.step}"
+        if self.kind == "month":
+            many, unit = (self.step // 12, "year") if self.step % 12 == 0 else (self.step, "month")
+        else:
+            fits = [(self.step // size, name) for name, size in UNITS if self.step % size == 0]
+            many, unit = fits[0] if fits else (self.step, "microsecond")
+        return f"{many} {unit}s" if many > 1 else f"1 {unit}"
+
+
+@dataclass(frozen=True)
+class TimeType:
+    """How a column of times is written. kind: datetime, text or number.
+
+    zone: name of the time zone. local: steps follow the wall clock there, as days and months do; hours do not. unit: of the
+    datetimes. form: strftime of texts, None where they come back as datetimes. period: frequency of pandas periods.
+    """
+
+    kind: str
+    zone: str | None = None
+    local: bool = False
+    unit: str = "us"
+    form: str | None = None
+    period: str | None = None
+
+    def to_clock(self, values: np.ndarray) -> np.ndarray:
+        """Microseconds in UTC -> on the clock that steps follow."""
+        return _move(values, self.zone, to_wall=True) if self.local and self.zone else values
+
+    def write(self, values: np.ndarray) -> Any:
+        """Numbers on that clock -> a pandas array of the user's type."""
+        import pandas as pd
+
+        if self.kind == "number":
+            return pd.array(values.astype(np.int64), dtype="int64")
+        if self.local and self.zone:
+            values = _move(values, self.zone, to_wall=False)
+        moments = pd.DatetimeIndex(values.astype("datetime64[us]").astype(f"datetime64[{self.unit}]"))
+        if self.form is not None:
+            return pd.array([moment.strftime(self.form) for moment in moments.to_pydatetime()], dtype="str")
+        if self.period is not None:
+            return moments.to_period(self.period).array
+        return (moments if self.zone is None else moments.tz_localize("UTC").tz_convert(self.zone)).array
+
+    def show(self, value: int) -> str:
+        """One time, for messages."""
+        return str(self.write(np.array([value]))[0])
+
+
+def _move(values: np.ndarray, zone: str, to_wall: bool) -> np.ndarray:
+    import pandas as pd
+
+    moments = pd.DatetimeIndex(values.astype("datetime64[us]"))
+    if to_wall:
+        moved = moments.tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    else:  # an hour that a change of the clock leaves out, or has twice
+        twice = np.ones(len(moments), bool)
+        moved = moments.tz_localize(zone, ambiguous=twice, nonexistent="shift_forward").tz_convert("UTC").tz_localize(None)
+    return moved.as_unit("us").asi8
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """The times of a panel: how they are written, and how they follow each other."""
+
+    type: TimeType
+    frequency: Frequency
+
+    def write(self, axis: np.ndarray) -> Any:
+        """Positions on the axis -> a pandas array of the user's type."""
+        return self.type.write(self.frequency.from_axis(axis))
+
+    def show(self, axis: int) -> str:
+        return str(self.write(np.array([axis]))[0])
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": asdict(self.type), "frequency": asdict(self.frequency)}
+
+    @classmethod
+    def from_json(cls, state: dict[str, Any]) -> Calendar:
+        return cls(TimeType(**state["type"]), Frequency(**state["frequency"]))
+
+
+# --- reading ------------------------------------------------------------------------------------------------------------
+
+
+def read_times(table: Any, name: str) -> tuple[np.ndarray, TimeType]:
+    """int64 (rows,), microseconds since 1970 in UTC or whole numbers, and how they are written."""
+    column = _native_column(table, name)
+    found = re.fullmatch(r"period\[(.+)\]", str(getattr(column, "dtype", "")))
+    period = found[1] if found else None
+    if found:
+        table = {name: column.dt.to_timestamp().to_numpy()}
+    cells = read_frame(table, only=[name]).columns[name]
+    if cells.dtype.kind == "M":
+        _refuse_gaps(name, np.isnat(cells))
+        return cells.astype("datetime64[us]").astype(np.int64), TimeType(
+            "datetime", _zone_of(column), unit=_unit_of(column), period=period
+        )
+    if cells.dtype.kind in "iuf":
+        return _read_numbers(name, cells), TimeType("number")
+    return _read_texts(name, cells)
+
+
+def _native_column(table: Any, name: str) -> Any:
+    if isinstance(table, (list, tuple)):
+        return [row.get(name) for row in table if isinstance(row, dict)]
+    try:
+        return table[name]
+    except (KeyError, TypeError, IndexError, ValueError):
+        return None
+
+
+def _zone_of(column: Any) -> str | None:
+    dtype: Any = getattr(column, "dtype", getattr(column, "type", None))
+    dtype = getattr(dtype, "pyarrow_dtype", dtype)
+    zone = getattr(dtype, "tz", None) or getattr(dtype, "time_zone", None)
+    if zone is None and column is not None and (isinstance(column, list) or str(dtype) == "object"):
+        first = next((cell for cell in column if isinstance(cell, datetime)), None)
+        zone = None if first is None else first.tzinfo
+    if zone is None:
+        return None
+    text = str(zone)
+    return text if "/" in text or text.startswith(("+", "-")) else text.replace("UTC+", "+").replace("UTC-", "-")
+
+
+def _unit_of(column: Any) -> str:
+    text = str(getattr(column, "dtype", ""))
+    found = [unit for unit in ("ns", "us", "ms", "s") if f"[{unit}" in text]
+    return found[0] if found else "us"
+
+
+def _refuse_gaps(name: str, gaps: np.ndarray) -> None:
+    if gaps.any():
+        raise SchemaError(
+            f"column {name!r}: expected a time in every row, received none in row {int(np.argmax(gaps))}; drop such rows"
+        )
+
+
+def _read_numbers(name: str, cells: np.ndarray) -> np.ndarray:
+    if cells.dtype.kind == "f":
+        _refuse_gaps(name, np.isnan(cells))
+        wrong = cells != np.floor(cells)
+        if wrong.any():
+            raise SchemaError(
+                f"column {name!r}: expected dates or whole numbers as times, received {cells[np.argmax(wrong)]} in row "
+                f"{int(np.argmax(wrong))}; number the steps, or {TO_TIMES}"
+            )
+    return cells.astype(np.int64)
+
+
+def _read_texts(name: str, cells: np.ndarray) -> tuple[np.ndarray, TimeType]:
+    texts = [text_of(cell) if isinstance(cell, str) else None for cell in cells]
+    _refuse_gaps(
+        name, np.array([cell is None or (isinstance(cell, str) and t is None) for cell, t in zip(cells, texts, strict=True)])
+    )
+    known = list(dict.fromkeys(text for text in texts if text is not None))
+    if known and all(text.strip().lstrip("+-").isdigit() for text in known) and find_date_format(known) is None:
+        return _read_numbers(name, np.array([number_of(cell) for cell in cells])), TimeType("number")
+    form = find_date_format(known, share=0.5) if known else None
+    moments = dates_of(cells.tolist(), form) if form else np.full(len(cells), np.datetime64("NaT", "us"))
+    lost = np.isnat(moments)
+    if lost.any():
+        row = int(np.argmax(lost))
+        raise SchemaError(
+            f"column {name!r}: expected times such as 2024-05-31 08:00, received {cells[row]!r} in row {row}; {TO_TIMES}"
+        )
+    values = moments.astype("datetime64[us]").astype(np.int64)
+    zoned = form == ISO and any(_has_zone(text) for text in known[:20])
+    return values, TimeType("text", "UTC" if zoned else None, form=None if zoned else _written_as(known[:50], form))
+
+
+def _has_zone(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text.strip()).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _written_as(texts: list[str], form: str | None) -> str | None:
+    """The strftime format that writes all these texts again."""
+    candidates = ISO_FORMATS if form == ISO else (form,) if form in DATE_FORMATS else ()
+    parse: Callable[[str], Any] = lambda text: dates_of([text], form)[0].item()  # noqa: E731
+    for candidate in candidates:
+        if candidate is not None and all(parse(text).strftime(candidate) == text for text in texts):
+            return candidate
+    return None
+
+
+# --- frequency ----------------------------------------------------------------------------------------------------------
+
+
+def find_calendar(values: np.ndarray, codes: np.ndarray, type: TimeType) -> Calendar:
+    """From the times (rows,) of `read_times` and the number of the series of each row; ValueError where no two rows differ."""
+    order = np.lexsort((values, codes))
+    step = _commonest(values[order], codes[order])
+    if type.kind == "number":
+        return Calendar(type, Frequency("number", step))
+    if type.zone is not None and step >= DAY:
+        type = TimeType(**{**asdict(type), "local": True})
+    clock = type.to_clock(values)[order]
+    return Calendar(type, _find_frequency(clock, codes[order], _commonest(clock, codes[order])))
+
+
+def _commonest(values: np.ndarray, codes: np.ndarray) -> int:
+    """The commonest distance of neighbours in a series, of equally common ones the shortest; both arrays are sorted."""
+    distance = np.diff(values)[np.diff(codes) == 0]
+    found, count = np.unique(distance[distance > 0], return_counts=True)
+    if not len(found):
+        raise ValueError("no two rows of a series differ in time")
+    return int(found[np.argmax(count)])
+
+
+def _find_frequency(clock: np.ndarray, codes: np.ndarray, step: int) -> Frequency:
+    moments = clock.astype("datetime64[us]")
+    days = moments.astype("datetime64[D]")
+    offset = clock - days.astype(np.int64) * DAY
+    if step % DAY or (offset != offset[0]).any():
+        return Frequency("fixed", step)
+    if step >= SHORTEST_MONTH:
+        months = moments.astype("datetime64[M]")
+        day = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
+        ends = ((months + 1).astype("datetime64[D]") - days).astype(np.int64) == 1
+        anchor = 31 if ends.all() else int(day.max())
+        found = Frequency("month", _commonest(months.astype(np.int64), codes), anchor, int(offset[0]))
+        if (found.from_axis(months.astype(np.int64)) == clock).all():
+            return found
+    weekday = (days.astype(np.int64) + 3) % 7  # 0: Monday
+    over_weekend = (np.diff(codes) == 0) & (np.diff(clock) >= 3 * DAY)
+    if step == DAY and weekday.max() < 5 and over_weekend.any():
+        return Frequency("workday", 1, offset=int(offset[0]))
+    return Frequency("fixed", step)

@@ -1,0 +1,114 @@
+"""Panels: rows in any order on regular grids, and one sentence for every table that has none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tabdl.errors import SchemaError
+from tabdl.panel import Panel, make_panel
+from tabdl.times import Calendar, read_times
+
+
+def panel_of(frame: pd.DataFrame, ids: tuple[str, ...] = ("store",), calendar: Calendar | None = None) -> Panel:
+    values, type = read_times(frame, "time")
+    numbers = frame[["sales"]].to_numpy(float)
+    return make_panel(values, type, {name: frame[name].to_numpy() for name in ids}, numbers, ["sales"], calendar)
+
+
+def stores(rule: str = "D", periods: int = 6) -> pd.DataFrame:
+    times = pd.date_range("2024-01-01", periods=periods, freq=rule)
+    parts = [
+        pd.DataFrame({"store": name, "time": times, "sales": np.arange(periods) + add}) for name, add in (("b", 0.0), ("a", 10.0))
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_series_in_order_of_appearance_on_their_grids() -> None:
+    panel = panel_of(stores())
+    assert panel.keys == [("b",), ("a",)]
+    assert [part.tolist() for part in panel.column("sales")] == [[0, 1, 2, 3, 4, 5], [10, 11, 12, 13, 14, 15]]
+    assert list(panel.calendar.write(panel.axis_after(1, 2))) == [pd.Timestamp("2024-01-07"), pd.Timestamp("2024-01-08")]
+    assert list(panel.times(0)) == list(pd.date_range("2024-01-01", periods=6))
+    assert panel.steps.tolist() == [6, 6]
+
+
+def test_unsorted_rows_are_sorted_and_the_table_stays() -> None:
+    frame = stores().sample(frac=1, random_state=0)
+    before = frame.copy()
+    panel = panel_of(frame)
+    expected = {
+        key: part.tolist() for (key,), part in zip(*(lambda p: (p.keys, p.column("sales")))(panel_of(stores())), strict=True)
+    }
+    assert {key: part.tolist() for (key,), part in zip(panel.keys, panel.column("sales"), strict=True)} == expected
+    pd.testing.assert_frame_equal(frame, before)
+
+
+def test_missing_steps_are_gaps() -> None:
+    panel = panel_of(stores(periods=8).drop(index=[2, 3, 9]))
+    np.testing.assert_array_equal(panel.column("sales")[0], [0, 1, np.nan, np.nan, 4, 5, 6, 7])
+    np.testing.assert_array_equal(panel.column("sales")[1], [10, np.nan, 12, 13, 14, 15, 16, 17])
+
+
+def test_series_may_begin_and_end_when_they_like() -> None:
+    panel = panel_of(stores(periods=9).drop(index=[0, 1, 16, 17]))
+    assert panel.steps.tolist() == [7, 7]
+    assert panel.starts[0] > panel.starts[1]
+
+
+def test_no_id_and_several_ids() -> None:
+    assert panel_of(stores().iloc[:6], ()).keys == [()]
+    frame = stores().assign(item=lambda f: np.arange(len(f)) % 2)
+    frame["time"] = frame.groupby(["store", "item"]).cumcount()
+    assert panel_of(frame, ("store", "item")).keys == [("b", 0), ("b", 1), ("a", 0), ("a", 1)]
+
+
+def test_an_earlier_calendar_is_kept() -> None:
+    calendar = panel_of(stores("MS")).calendar
+    one = panel_of(stores("MS").iloc[:1], calendar=calendar)
+    assert list(calendar.write(one.axis_after(0, 1))) == [pd.Timestamp("2024-02-01")]
+    with pytest.raises(
+        SchemaError, match=r"steps of 1 month, received 2024-01-02 00:00:00 between two of them in series store='b'"
+    ):
+        panel_of(stores("D"), calendar=calendar)
+
+
+def test_many_rows_are_fast() -> None:
+    import time
+
+    frame = pd.DataFrame({"store": np.repeat(np.arange(300), 1000), "time": np.tile(np.arange(1000), 300), "sales": 1.0})
+    start = time.perf_counter()
+    assert len(panel_of(frame)) == 300
+    assert time.perf_counter() - start < 5
+
+
+ZONED = stores().assign(time=lambda f: f["time"].dt.tz_localize("UTC"))
+
+
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        (pd.concat([stores(), stores().iloc[[7]]]), "received 2024-01-02 00:00:00 twice in series store='a'; aggregate"),
+        (stores().assign(store=None), "column 'store': expected an id in every row, received none in row 0"),
+        (stores().iloc[[0, 6]], "expected at least one series with two rows that differ in time, received 2 rows in 2 series"),
+        (
+            pd.concat([stores("D", 30).iloc[:30], stores("W", 8).iloc[8:]]),
+            "received 1 day in most and others in series store='a'",
+        ),
+        (
+            stores().assign(time=lambda f: f["time"].where(f.index != 3, pd.Timestamp("2024-01-04 05:00"))),
+            "in steps of 1 day, received",
+        ),
+        (stores().assign(time=lambda f: [0, 1, 2, 3, 4, 10**9] * 2), "received 12 rows for 2000000002 steps"),
+    ],
+)
+def test_tables_without_a_regular_grid(frame: pd.DataFrame, says: str) -> None:
+    with pytest.raises(SchemaError, match=says):
+        panel_of(frame)
+
+
+@pytest.mark.parametrize("frame", [ZONED, stores().assign(time=lambda f: f.groupby("store").cumcount())])
+def test_times_of_another_kind_than_in_fit(frame: pd.DataFrame) -> None:
+    with pytest.raises(SchemaError, match="expected times without a time zone as in fit, received times"):
+        panel_of(frame, calendar=panel_of(stores()).calendar)

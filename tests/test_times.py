@@ -1,0 +1,159 @@
+"""Times: read from any library, put on a regular axis, written again as they came."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tabdl.errors import SchemaError
+from tabdl.times import Calendar, Frequency, find_calendar, read_times
+
+HOUR, DAY = 3_600_000_000, 86_400_000_000
+
+
+def calendar_of(table: object, name: str = "time") -> tuple[Calendar, np.ndarray]:
+    values, type = read_times(table, name)
+    calendar = find_calendar(values, np.zeros(len(values), int), type)
+    return calendar, calendar.frequency.to_axis(calendar.type.to_clock(values))
+
+
+def frequency(times: object) -> str:
+    return str(calendar_of(pd.DataFrame({"time": times}))[0].frequency)
+
+
+@pytest.mark.parametrize(
+    ("rule", "start", "says"),
+    [
+        ("h", "2024-03-01", "1 hour"),
+        ("15min", "2024-03-01", "15 minutes"),
+        ("D", "2024-01-30", "1 day"),
+        ("W", "2024-01-01", "1 week"),
+        ("B", "2024-01-01", "working days"),
+        ("MS", "2023-01-01", "1 month"),
+        ("ME", "2023-01-31", "1 month"),
+        ("QS", "2023-01-01", "3 months"),
+        ("QE", "2023-01-01", "3 months"),
+        ("YS", "2000-01-01", "1 year"),
+        ("YE", "2000-01-01", "1 year"),
+    ],
+)
+def test_frequencies_and_what_follows(rule: str, start: str, says: str) -> None:
+    times = pd.date_range(start, periods=30, freq=rule)
+    calendar, axis = calendar_of(pd.DataFrame({"time": times[:24]}))
+    assert str(calendar.frequency) == says
+    assert set(np.diff(axis)) == {calendar.frequency.step}
+    following = calendar.write(axis[-1] + calendar.frequency.step * np.arange(1, 7))
+    assert list(following) == list(times[24:])
+    assert Calendar.from_json(calendar.to_json()) == calendar
+
+
+def test_gaps_do_not_change_the_frequency() -> None:
+    times = pd.date_range("2024-01-01", periods=40, freq="h")
+    assert frequency(times.delete([3, 4, 20])) == "1 hour"
+    months = pd.date_range("2020-01-01", periods=40, freq="MS")
+    assert frequency(months.delete([1, 2, 9])) == "1 month"
+    assert frequency(pd.bdate_range("2024-01-01", periods=60).delete([0, 30])) == "working days"
+
+
+def test_a_day_of_the_month_that_some_months_lack() -> None:
+    times = pd.to_datetime(["2023-12-30", "2024-01-30", "2024-02-29", "2024-03-30"])
+    calendar, axis = calendar_of(pd.DataFrame({"time": times}))
+    assert str(calendar.frequency) == "1 month"
+    assert calendar.show(int(axis[-1]) + 11).startswith("2025-02-28")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_pandas_times_keep_their_dtype(unit: str) -> None:
+    frame = pd.DataFrame({"time": pd.date_range("2024-01-01", periods=5, freq="D").as_unit(unit)})
+    calendar, axis = calendar_of(frame)
+    assert calendar.write(axis).dtype == frame["time"].dtype
+
+
+def test_hours_in_a_zone_are_even_over_a_change_of_the_clock() -> None:
+    times = pd.date_range("2024-03-30 12:00", periods=48, freq="h", tz="Europe/Paris")
+    calendar, axis = calendar_of(pd.DataFrame({"time": times}))
+    assert str(calendar.frequency) == "1 hour"
+    assert pd.Series(calendar.write(axis)).equals(pd.Series(times))
+
+
+@pytest.mark.parametrize("rule", ["D", "MS"])
+def test_days_and_months_in_a_zone_follow_the_wall_clock(rule: str) -> None:
+    times = pd.date_range("2024-03-01", periods=60, freq=rule, tz="Europe/Paris")
+    calendar, axis = calendar_of(pd.DataFrame({"time": times[:40]}))
+    assert set(np.diff(axis)) == {calendar.frequency.step}
+    assert list(calendar.write(axis[-1] + calendar.frequency.step * np.arange(1, 21))) == list(times[40:])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-01-01", "2024-01-02", "2024-01-03"],
+        ["2024-01-01 00:00:00", "2024-01-01 01:00:00", "2024-01-01 02:00:00"],
+        ["2024-01-01T00:00", "2024-01-01T01:00", "2024-01-01T02:00"],
+        ["2023-11", "2023-12", "2024-01"],
+        ["01/31/2024", "02/01/2024", "02/02/2024"],
+        ["31.01.2024", "01.02.2024", "02.02.2024"],
+    ],
+)
+def test_texts_come_back_as_texts(texts: list[str]) -> None:
+    calendar, axis = calendar_of({"time": texts})
+    assert list(calendar.write(axis)) == texts
+    assert str(calendar.write(axis).dtype) in ("str", "string")
+
+
+def test_texts_with_an_offset_come_back_as_times_in_utc() -> None:
+    calendar, axis = calendar_of(
+        {"time": ["2024-03-31T01:00:00+01:00", "2024-03-31T03:00:00+02:00", "2024-03-31T04:00:00+02:00"]}
+    )
+    assert str(calendar.frequency) == "1 hour"
+    assert str(calendar.write(axis)[0]) == "2024-03-31 00:00:00+00:00"
+
+
+def test_numbers_texts_of_numbers_and_periods() -> None:
+    for cells in ([1990, 1991, 1992], [1990.0, 1991.0, 1992.0], ["1990", "1991", "1992"]):
+        calendar, axis = calendar_of({"time": cells})
+        assert (calendar.frequency.kind, list(calendar.write(axis + 3))) == ("number", [1993, 1994, 1995])
+    calendar, axis = calendar_of(pd.DataFrame({"time": pd.period_range("2024-01", periods=4, freq="M")}))
+    assert list(calendar.write(axis + 1)) == list(pd.period_range("2024-02", periods=4, freq="M"))
+
+
+def test_other_libraries() -> None:
+    import polars
+    import pyarrow
+
+    zone = "America/New_York"
+    times = [datetime(2024, 1, 1, hour, tzinfo=ZoneInfo(zone)) for hour in range(4)]
+    polar = polars.DataFrame({"time": polars.Series(times).cast(polars.Datetime("us", zone))})
+    arrow = pyarrow.table({"time": pyarrow.array(times, type=pyarrow.timestamp("us", zone))})
+    for table in (polar, arrow, {"time": times}, [{"time": t} for t in times], pd.DataFrame({"time": times})):
+        calendar, axis = calendar_of(table)
+        assert calendar.type.zone == zone
+        assert list(calendar.write(axis)) == [pd.Timestamp(t) for t in times]
+    days = {"time": [date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 4)]}
+    assert str(calendar_of(days)[0].frequency) == "1 day"
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        (["monday", "tuesday"], "received 'monday' in row 0"),
+        (["2024-01-01", None], "received none in row 1"),
+        ([0.5, 1.0], "received 0.5 in row 0"),
+        (pd.to_datetime(["2024-01-01", None]), "received none in row 1"),
+        ([1.0, np.nan], "received none in row 1"),
+    ],
+)
+def test_what_is_no_time(cells: object, says: str) -> None:
+    with pytest.raises(SchemaError, match=says):
+        read_times({"time": np.array(cells, dtype=object)}, "time")
+
+
+def test_a_frequency_off_its_axis() -> None:
+    month = Frequency("month", 1)
+    with pytest.raises(ValueError, match="1"):
+        month.to_axis(np.array(["2024-01-01", "2024-01-02"], "datetime64[us]").astype(np.int64))
+    assert str(Frequency("fixed", 1500)) == "1500 microseconds"
