@@ -1,0 +1,223 @@
+"""Forecasts of many series from their own past: one linear kernel for all, and in each series its own share of seasonal naives.
+
+Everything is learned twice: from the steps before the last ones, which then judge what fits best, and from all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tabdl.encoding.windows import Series, window_blocks
+from tabdl.training.linear import LEAST_KNOWN, Choice, Sums, change, repeat_seasons, search, solve, sum_windows
+
+MOST_LOOKBACK = 720
+SHARE = 0.75  # of the steps of a series that are seen at once
+SHORTER = (1.0, 0.7, 0.45, 0.25)  # parts of the longest lookback that are tried
+EFFORT = 2e10  # products that summing the windows may cost; windows are left out beyond
+HELD_OUT = 0.25  # share of the steps held out of a single series
+ENOUGH_HELD_OUT = 300  # horizons held out over all series, where that is fewer steps
+MIXED = 7  # seasons whose mean is mixed in
+MIXED_WINDOWS = 70  # of each series, from which its shares are learned
+MIXTURES = (1e9, 3.0, 1.0, 0.3, 0.1, 0.03)  # penalties on these shares; the first leaves none
+JUDGED_WINDOWS = 4000
+SERIES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Forecasts:
+    """What is needed to forecast.
+
+    kernel: (lookback or fewer, horizon). seasons: the first is the main one. lookback: steps to be seen.
+    mixture: (series, naives), the share of each seasonal naive. log: whether the kernel acts on logarithms, of `floor` or more.
+    score: of the steps held out, errors divided by those of the seasonal naive.
+    """
+
+    kernel: np.ndarray
+    seasons: tuple[int, ...]
+    lookback: int
+    mixture: np.ndarray
+    log: bool
+    floor: float
+    score: float = math.nan
+
+    @property
+    def horizon(self) -> int:
+        return self.kernel.shape[1]
+
+    @property
+    def naives(self) -> list[tuple[int, int]]:
+        """(season, seasons averaged) of the seasonal naives: the last season of each length, and the mean of a few."""
+        return [(season, 1) for season in self.seasons if season <= self.lookback] + [(self.seasons[0], MIXED)]
+
+    def apply_kernel(self, seen: np.ndarray) -> np.ndarray:
+        """(windows, lookback) -> (windows, horizon)."""
+        values = np.log(np.maximum(seen, self.floor)) if self.log else seen
+        level = values[:, -1:]
+        forecast = (values[:, -len(self.kernel) :] - level) @ self.kernel + level
+        if not self.log:
+            return forecast
+        low, high = values.min(axis=1, keepdims=True), values.max(axis=1, keepdims=True)
+        return np.exp(np.clip(forecast, 2 * low - high - 1, 2 * high - low + 1))
+
+    def __call__(self, seen: np.ndarray, series: np.ndarray) -> np.ndarray:
+        """(windows, lookback) and the number of the series of each, -1 for one that is not known -> (windows, horizon)."""
+        linear = self.apply_kernel(seen)
+        if not self.mixture.any():
+            return linear
+        shares = np.vstack([self.mixture, self.mixture.mean(axis=0)])[series]  # (windows, naives)
+        forecast = linear.copy()
+        for k, naive in enumerate(self.naives):
+            forecast += shares[:, k : k + 1] * (repeat_seasons(seen, self.horizon, *naive) - linear)
+        return forecast
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """final: learned from all steps. trial: learned from those before the last `held` steps; equal to `final` where that is 0.
+
+    series: as they were learned from, with gaps filled.
+    """
+
+    final: Forecasts
+    trial: Forecasts
+    held: int
+    series: list[Series]
+
+
+def fit_forecasts(
+    values: Sequence[np.ndarray], horizon: int, seasons: tuple[int, ...], lookback: int | None = None, held: int | None = None
+) -> Fitted:
+    """Learn from series (steps,) with NaN for gaps; `lookback` and `held` None: chosen from the lengths of the series."""
+    steps = np.array([len(part) for part in values])
+    season = seasons[0] if seasons[0] < steps.max() else 1
+    held = held_steps(steps, horizon) if held is None else held
+    lookbacks = [lookback] if lookback else lookbacks_of(int(np.median(steps)) - held, seasons)
+    longest = max(*lookbacks, *(s for s in seasons if s <= max(lookbacks)), 1)
+    series = [Series.of(part, longest, season) for part in values]
+    positive = all(np.nanmin(part, initial=np.inf) > 0 for part in values)
+    floor = min(float(np.nanmin(part, initial=np.inf)) for part in values) if positive else 0.0
+    from threadpoolctl import threadpool_limits
+
+    found = []
+    with threadpool_limits(limits=1, user_api="blas"):  # small products: more threads wait for each other, and change bits
+        for log in (False, True) if positive else (False,):
+            start = Forecasts(np.zeros((1, horizon)), seasons, longest, np.zeros((len(series), 0)), log, floor)
+            found.append(_fit_scale(start, series, lookbacks, season, held))
+    return min(found, key=lambda fitted: fitted.final.score)
+
+
+def _fit_scale(start: Forecasts, series: list[Series], lookbacks: list[int], season: int, held: int) -> Fitted:
+    """On the values, or on their logarithms."""
+    horizon = start.horizon
+    scaled = [part.map(np.log) for part in series] if start.log else series
+    before, across, after = _sum_parts(scaled, max(lookbacks), horizon, season, held)
+    chosen = [Choice(min(lookbacks), 1, 1.0)]
+    if after.windows:
+        chosen = search(before, after, lookbacks, season, held * len(series) / max(season, 2))
+    trial = replace(start, kernel=solve(before, chosen, season))
+    final = replace(start, kernel=solve(before + across + after, chosen, season))
+    if not after.windows:
+        mixture = np.zeros((len(series), len(start.naives)))
+        return Fitted(replace(final, mixture=mixture), replace(trial, mixture=mixture), 0, series)
+    tried = [replace(trial, mixture=shares) for shares in mix(trial, series, held, MIXTURES)]
+    scores = [relative_error(one, series, held) for one in tried]
+    best = int(np.argmin(scores))
+    final = replace(final, mixture=mix(final, series, 0, MIXTURES[best : best + 1])[0], score=scores[best])
+    return Fitted(final, replace(tried[best], score=scores[best]), held, series)
+
+
+def held_steps(steps: np.ndarray, horizon: int) -> int:
+    """How many of the last steps are held out; 0 where the series are too short for it."""
+    middle = int(np.median(steps))
+    held = min(int(HELD_OUT * middle), -(-ENOUGH_HELD_OUT * horizon // len(steps)))
+    return max(held, horizon) if middle >= 3 * horizon else 0
+
+
+def lookbacks_of(steps: int, seasons: tuple[int, ...]) -> list[int]:
+    """Lookbacks to try for series of so many steps: whole seasons, of the longest that fits in twice."""
+    longest = max(1, min(int(SHARE * steps), MOST_LOOKBACK))
+    season = max([s for s in seasons if 2 * s <= longest], default=min(seasons[0], longest))
+    return sorted({max(round(part * longest / season - 0.2), 1) * season for part in SHORTER})
+
+
+def _sum_parts(series: list[Series], lookback: int, horizon: int, season: int, held: int) -> tuple[Sums, Sums, Sums]:
+    """Windows that end before the held-out steps, that reach into them, and that begin there."""
+    windows = sum(part.steps for part in series)
+    stride = coprime(1 + int(2 * windows * lookback * (lookback + 2 * horizon) / EFFORT), season)
+    ends = [part.steps for part in series]
+    spans = (
+        [(1, end - held) for end in ends],
+        [(max(1, end - held - horizon + 1), min(end, end - held + horizon - 1)) for end in ends],
+        [(max(1, end - held), end) for end in ends],
+    )
+    before, across, after = (sum_windows(series, span, lookback, horizon, season, stride) for span in spans)
+    return (before, across, after) if held else (before, Sums.zeros(lookback, horizon), Sums.zeros(lookback, horizon))
+
+
+def coprime(stride: int, season: int) -> int:
+    """The next stride that meets every position in a season."""
+    while math.gcd(stride, season) > 1:
+        stride += 1
+    return stride
+
+
+def mix(model: Forecasts, series: list[Series], held: int, penalties: Sequence[float]) -> np.ndarray:
+    """Shares (penalties, series, naives) that a series takes of the seasonal naives: a ridge regression on its last windows."""
+    shares = np.zeros((len(penalties), len(series), len(model.naives)))
+    back = max(10 * model.horizon, 3 * max(model.seasons))
+    for first in range(0, len(series), SERIES_AT_ONCE):
+        part = series[first : first + SERIES_AT_ONCE]
+        seen, after, whose = cut_windows(model, part, back + model.horizon, held, MIXED_WINDOWS * len(part))
+        linear = model.apply_kernel(seen)
+        naives = [repeat_seasons(seen, model.horizon, *naive) - linear for naive in model.naives]
+        moves, goal = np.where(np.isnan(after), 0.0, np.stack(naives)), np.where(np.isnan(after), 0.0, after - linear)
+        for i, one in enumerate(part):
+            own, scale = whose == i, change(one.values[one.lookback : one.values.size - held], model.seasons[0])
+            if not own.any() or not scale > 0:
+                continue
+            x, y = moves[:, own].reshape(len(naives), -1) / scale, goal[own].ravel() / scale  # (naives, windows x horizon)
+            for k, penalty in enumerate(penalties):
+                shares[k, first + i] = np.linalg.solve(x @ x.T / len(y) + penalty * np.eye(len(naives)), x @ y / len(y))
+    return shares
+
+
+def cut_windows(
+    model: Forecasts, series: list[Series], back: int, held: int, most: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Windows whose horizon lies in the last `back` steps before the held-out ones, about as many as `most`.
+
+    What is seen, what follows (NaN in gaps), and the number of the series of each.
+    """
+    stride = coprime(1 + len(series) * back // most, model.seasons[0])
+    parts = []
+    for i, part in enumerate(series):
+        stop = part.steps - held
+        for values, known in window_blocks(part, model.lookback, model.horizon, max(1, stop - back), stop, stride):
+            kept = known[:, : model.lookback].mean(axis=1) >= LEAST_KNOWN
+            after = np.where(known[:, model.lookback :], values[:, model.lookback :], np.nan)
+            parts.append((values[kept, : model.lookback], after[kept], np.full(kept.sum(), i)))
+    if not parts:
+        return np.zeros((0, model.lookback)), np.zeros((0, model.horizon)), np.zeros(0, int)
+    seen, after, whose = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return seen, after, whose
+
+
+def relative_error(model: Forecasts, series: list[Series], held: int) -> float:
+    """Of held-out steps, over that of the seasonal naive: scaled errors, and of positive series also percentage errors."""
+    seen, after, whose = cut_windows(model, series, held, 0, JUDGED_WINDOWS)
+    season = model.seasons[0]
+    scale = np.array([change(part.values[part.lookback : part.values.size - held], season) for part in series])
+    usual = np.median(scale[scale > 0]) if (scale > 0).any() else 1.0
+    scale = np.maximum(scale, 1e-6 * usual)[whose, None]
+    naive = repeat_seasons(seen, model.horizon, min(season, model.lookback), 1)
+    found = []
+    for forecast in (model(seen, whose), naive):
+        distance = np.abs(forecast - after)
+        percent = distance / (np.abs(forecast) + np.abs(after) + 1e-300) if model.floor > 0 else distance / scale
+        found.append((np.nanmean(distance / scale), np.nanmean(percent)))
+    ours, other = found
+    return float(np.mean([a / max(b, 1e-300) for a, b in zip(ours, other, strict=True)]))

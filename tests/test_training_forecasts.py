@@ -1,0 +1,96 @@
+"""Forecasts of many series: what is chosen, what is mixed in, and that nothing looks ahead."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tabdl.encoding.windows import Series
+from tabdl.training.forecasts import coprime, cut_windows, fit_forecasts, held_steps, lookbacks_of, mix
+
+
+def seasonal(steps: int, seed: int = 0, noise: float = 0.2) -> np.ndarray:
+    t = np.arange(steps)
+    return 10 + 3 * np.sin(2 * np.pi * t / 12) + 0.02 * t + noise * np.random.default_rng(seed).normal(size=steps)
+
+
+def forecast(model, values: np.ndarray, number: int = 0) -> np.ndarray:
+    seen, _ = Series.of(values, model.lookback, model.seasons[0]).window(model.lookback)
+    return model(seen[None], np.array([number]))[0]
+
+
+def test_beats_the_seasonal_naive() -> None:
+    values = [seasonal(150, seed) for seed in range(4)]
+    model = fit_forecasts([part[:138] for part in values], 12, (12,)).final
+    ours = np.mean([np.abs(forecast(model, part[:138], i) - part[138:]).mean() for i, part in enumerate(values)])
+    naive = np.mean([np.abs(part[126:138] - part[138:]).mean() for part in values])
+    assert ours < 0.8 * naive
+    assert model.score < 1
+
+
+def test_growth_that_multiplies_is_learned_on_logarithms() -> None:
+    values = np.exp(0.02 * np.arange(140) + 0.3 * np.sin(np.arange(140) * np.pi / 6))
+    model = fit_forecasts([values[:128]], 12, (12,)).final
+    assert model.log
+    np.testing.assert_allclose(forecast(model, values[:128]), values[128:], rtol=0.03)
+    assert not fit_forecasts([values - 5], 12, (12,)).final.log
+
+
+def test_the_trial_model_does_not_see_the_held_out_steps() -> None:
+    values = seasonal(160) - 20
+    plain = fit_forecasts([values], 6, (12,), lookback=24, held=30)
+    spiked = values.copy()
+    spiked[130:] += 1000 * np.random.default_rng(1).normal(size=30)
+    series = [Series.of(v, 24, 12) for v in (values, spiked)]
+    shares = [mix(plain.trial, [part], 30, [0.1]) for part in series]
+    np.testing.assert_array_equal(*shares)
+    assert np.any(mix(plain.trial, series[1:], 0, [0.1]) != shares[0])
+
+
+def test_each_series_takes_its_own_share() -> None:
+    rng = np.random.default_rng(0)
+    week = rng.normal(size=28)
+    steady = [np.tile(week, 8) * 5 + 0.01 * rng.normal(size=224) for _ in range(2)]  # repeats after 28 steps only
+    wandering = [rng.normal(size=224).cumsum() for _ in range(6)]
+    model = fit_forecasts([*steady, *wandering], 7, (7, 28)).final
+    assert model.naives == [(7, 1), (28, 1), (7, 7)]
+    assert model.mixture.shape == (8, 3)
+    assert model.mixture[:2, 1].min() > model.mixture[2:, 1].max()
+    unknown = forecast(model, steady[0], -1)
+    assert np.isfinite(unknown).all()
+    assert np.any(unknown != forecast(model, steady[0], 0))
+
+
+def test_gaps_and_short_series_are_forecast() -> None:
+    values = [seasonal(130, seed) for seed in range(3)]
+    values[0][40:47] = np.nan
+    values[1] = values[1][:9]
+    fitted = fit_forecasts(values, 6, (12,))
+    for i, part in enumerate(values):
+        assert np.isfinite(forecast(fitted.final, part, i)).all()
+    _, after, whose = cut_windows(fitted.final, fitted.series, 130, 0, 10_000)
+    assert np.isnan(after[whose == 0]).any()
+    assert not np.isnan(after[whose == 2]).any()
+
+
+@pytest.mark.parametrize("steps", [2, 3, 5, 11])
+def test_a_few_steps_are_enough(steps: int) -> None:
+    values = np.arange(1.0, steps + 1)
+    fitted = fit_forecasts([values], 4, (12,))
+    assert np.isfinite(forecast(fitted.final, values)).all()
+
+
+def test_constant_series() -> None:
+    fitted = fit_forecasts([np.full(60, 3.0), np.zeros(60)], 4, (12,))
+    np.testing.assert_allclose(forecast(fitted.final, np.full(60, 3.0)), 3.0)
+
+
+def test_sizes() -> None:
+    assert held_steps(np.array([1000]), 24) == 250
+    assert held_steps(np.full(500, 1000), 48) == 48
+    assert held_steps(np.array([20]), 10) == 0
+    assert lookbacks_of(684, (24, 168))[-1] == 504
+    assert all(size % 12 == 0 for size in lookbacks_of(100, (12,)))
+    assert lookbacks_of(5, (12,)) == [3]
+    assert coprime(4, 24) == 5
+    assert coprime(3, 1) == 3
