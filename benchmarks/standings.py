@@ -1,0 +1,1 @@
+def to_frame(x): raise SystemExit("no report yet")
