@@ -129,18 +129,17 @@ def _labels(rival: Rival, name: str, seed: int, folder: Path, timed: Callable[..
         length = max(len(series) for part in (X, X_test) for series in part)
         X, X_test = rival.convert(X, length), rival.convert(X_test, length)
         if rival.compiled and number == 0:
-            _compile(rival.make(suites.kind(name), name, seed), np.shape(X)[1:])
+            _compile(rival.make(suites.kind(name), name, seed), np.shape(X), y)
         timed("fit", lambda estimator=estimator, X=X, y=y: estimator.fit(X, y))
         answers = timed("predict", lambda estimator=estimator, X_test=X_test: estimator.predict(X_test))
         scores.append(float(score(y_test, answers)))
     return {"test": float(np.mean(scores)), "scores": scores}
 
 
-def _compile(estimator: Any, shape: tuple[int, ...]) -> None:
+def _compile(estimator: Any, shape: tuple[int, ...], y: np.ndarray) -> None:
     """Let numba translate what it has not yet: once after an installation, a minute that is no part of a fit."""
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(20, *shape)), np.arange(20) % 2
-    estimator.fit(X, y).predict(X)
+    noise = np.random.default_rng(0).normal(size=shape)
+    estimator.fit(noise, y).predict(noise)
 
 
 def _forecasts(rival: Rival, name: str, seed: int, folder: Path, timed: Callable[..., Any]) -> dict[str, Any]:
@@ -162,8 +161,9 @@ def _forecasts(rival: Rival, name: str, seed: int, folder: Path, timed: Callable
 def collect(options: argparse.Namespace) -> list[dict[str, Any]]:
     """All measured cells of today's versions, on this machine."""
     models = [*rivals.own(), *rivals.RIVALS]
-    models += [rival for rival in chosen(options.only_models) if rival not in models]
-    todo = ((what(name, seed, rival, options), rival) for name, seed, rival in plan(SETS, options.seeds, models))
+    models += [rival for rival in chosen(options.only_models) if rival.name not in {known.name for known in models}]
+    here = [rival for rival in models if interpreter(rival, options).exists()]
+    todo = ((what(name, seed, rival, options), rival) for name, seed, rival in plan(SETS, options.seeds, here))
     return [{**cell, "family": rival.family} for key, rival in todo if (cell := cells.cached(key, options.cache)) is not None]
 
 
