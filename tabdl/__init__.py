@@ -13,6 +13,8 @@ _NAMES = {
     "TableNetwork": "tabdl.network",
     "Classifier": "tabdl.estimators.supervised",
     "Regressor": "tabdl.estimators.supervised",
+    "RollingOrigin": "tabdl.splitting",
+    "event_windows": "tabdl.events",
     "param": "tabdl.params",
     "save": "tabdl.artifact",
     "load": "tabdl.artifact",

@@ -7,6 +7,7 @@ from tabdl.artifact import load as load
 from tabdl.artifact import save as save
 from tabdl.estimators.supervised import Classifier as Classifier
 from tabdl.estimators.supervised import Regressor as Regressor
+from tabdl.events import event_windows as event_windows
 from tabdl.models.cnn import CNNClassifier as CNNClassifier
 from tabdl.models.cnn import CNNRegressor as CNNRegressor
 from tabdl.models.custom import KerasClassifier as KerasClassifier
@@ -35,5 +36,6 @@ from tabdl.network import TableNetwork as TableNetwork
 from tabdl.params import param as param
 from tabdl.parquet import Parquet as Parquet
 from tabdl.schema import Schema as Schema
+from tabdl.splitting import RollingOrigin as RollingOrigin
 
 __version__: str

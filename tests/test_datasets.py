@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from tabdl import datasets
-from tabdl.datasets import CAUSES, MOMENT, PLANS, conversion_logit, make_conversion
+from tabdl.datasets import CAUSES, MOMENT, PLANS, conversion, conversion_logit, make_conversion, make_sales, sales
 from tabdl.errors import ParameterError, SchemaError
 
 
@@ -92,7 +91,7 @@ def test_labels_are_redrawn_until_their_share_fits():
         def random(self, n):
             return self.draws.pop(0)
 
-    assert datasets._labels(np.full(5_000, 0.05), Uniforms()).mean() == pytest.approx(0.05, abs=0.001)
+    assert conversion._labels(np.full(5_000, 0.05), Uniforms()).mean() == pytest.approx(0.05, abs=0.001)
     assert Uniforms.draws == []
 
 
@@ -267,9 +266,9 @@ def test_few_rows(n):
 
 
 def test_names_are_many_and_distinct():
-    for names, count in ((datasets._cities(), 1_200), (datasets._campaigns(), 480), (datasets._referrers(), 1_600)):
+    for names, count in ((conversion._cities(), 1_200), (conversion._campaigns(), 480), (conversion._referrers(), 1_600)):
         assert len(names) == len(set(names)) == count
-    fixed = datasets._fixed(pd.Series(datasets._cities()))
+    fixed = conversion._fixed(pd.Series(conversion._cities()))
     assert abs(fixed.mean()) < 0.1
     assert fixed.std() == pytest.approx(1 / np.sqrt(3), abs=0.05)
 
@@ -280,4 +279,47 @@ def test_import_is_cheap():
 
 
 def test_the_example_in_the_documentation_runs():
-    assert doctest.testmod(datasets).failed == 0
+    assert doctest.testmod(conversion).failed == 0
+
+
+# --- sales --------------------------------------------------------------------------------------------------------------
+
+
+def test_sales_are_a_panel_with_every_kind_of_column():
+    table = make_sales(stores=12, days=400, random_state=3)
+    assert not table.duplicated(["store", "date"]).any()
+    assert table.equals(table.sort_values(["store", "date"]))
+    assert table.drop(columns=["sales", "visitors"]).notna().all().all()
+    assert 0.005 < table["sales"].isna().mean() < 0.02
+    assert (table["sales"].isna() == table["visitors"].isna()).all()
+    assert (table.groupby("store")[["city", "size"]].nunique() == 1).all().all()
+    counts = table.groupby("store").size()
+    assert counts.tolist() == [400] * 11 + [80]
+    assert table.groupby("store")["date"].max().nunique() == 1
+    assert set(table["promo"].unique()) == {0, 1}
+
+
+def test_sales_have_the_documented_effects():
+    table = make_sales(stores=40, days=730, random_state=0).dropna()
+    ratio = np.log(table["sales"] / table["visitors"])
+    assert ratio[table["promo"] == 1].mean() - ratio[table["promo"] == 0].mean() == pytest.approx(0.35, abs=0.01)
+    assert ratio[table["promo"] == 0].std() == pytest.approx(0.08, abs=0.01)
+    visitors = np.log(table["visitors"]) - np.log(table["size"])
+    week = visitors.groupby(table["date"].dt.day_of_week).mean()
+    assert np.allclose(week - week.mean(), sales.WEEK - sales.WEEK.mean(), atol=0.02)
+
+
+def test_sales_repeat_under_a_seed_and_grow_with_it():
+    assert make_sales(3, 30, random_state=1).equals(make_sales(3, 30, random_state=1))
+    assert not make_sales(3, 30, random_state=1).equals(make_sales(3, 30, random_state=2))
+    assert make_sales(1, 1).shape == (1, 7)
+
+
+@pytest.mark.parametrize("wrong", [dict(stores=0), dict(days=-1), dict(days=2.5), dict(stores=True), dict(random_state="x")])
+def test_sales_refuse_what_is_no_count(wrong):
+    with pytest.raises(ParameterError, match=next(iter(wrong))):
+        make_sales(**wrong)
+
+
+def test_the_example_of_sales_runs():
+    assert doctest.testmod(sales).failed == 0

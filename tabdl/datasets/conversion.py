@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tabdl.datasets.seeds import generator
 from tabdl.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def make_conversion(n: int = 10_000, random_state: Any = 0, *, return_probabilit
 
     if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
         raise ParameterError(f"n should be a whole number of rows, 1 or more, received {n!r}; pass for example n=10_000")
-    n, rng = int(n), _generator(random_state)
+    n, rng = int(n), generator(random_state)
     table = pd.DataFrame(_people(rng, n) | _origins(rng, n) | _habits(rng, n))
     table["noise"] = rng.standard_normal(n).round(3)
     table["income"] = table["income"].mask(_withheld(table["income"].to_numpy(), rng))
@@ -280,17 +281,3 @@ def _bell(x: np.ndarray) -> np.ndarray:
 
 def _step(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
-
-
-def _generator(random_state: Any) -> np.random.Generator:
-    """A generator of our own: an int seeds it, a given Generator is used, a given RandomState gives it a seed."""
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if isinstance(random_state, np.random.RandomState):
-        return np.random.default_rng(random_state.randint(0, 2**31, size=4, dtype=np.int64))
-    if random_state is None or (isinstance(random_state, Integral) and int(random_state) >= 0):
-        return np.random.default_rng(None if random_state is None else int(random_state))
-    raise ParameterError(
-        "random_state should be None, a whole number >= 0, a numpy Generator or a RandomState, "
-        f"received {random_state!r}; pass for example random_state=0"
-    )
