@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_random_state
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # the rivals' interpreters have no tabdl, but need its measures
+from tabdl import accuracy
 
 UCR = (
     *("SonyAIBORobotSurface1", "SonyAIBORobotSurface2", "ItalyPowerDemand", "MoteStrain", "DiatomSizeReduction", "FaceFour"),
@@ -201,56 +205,26 @@ def windows(
 
 
 def scales(series: Any, season: int) -> np.ndarray:
-    """Mean absolute seasonal difference of each series, what MASE divides by."""
-    return np.array([np.abs(values[season:] - values[:-season]).mean() for values in series])
+    """What MASE divides by, one a series."""
+    return np.array([accuracy.seasonal_scale(values, season) for values in series])
 
 
 def errors(actual: np.ndarray, forecast: dict[str, np.ndarray], scale: np.ndarray) -> pd.DataFrame:
-    """A row a series, of (ids, horizon): errors of the mean, and whether the interval held what came."""
+    """A row a series, of (ids, horizon): errors of the mean, and how often the intervals held what came."""
     mean = forecast["mean"]
     wrong = np.abs(actual - mean)
-    found = {
-        "mse": (wrong**2).mean(axis=1),
-        "mae": wrong.mean(axis=1),
-        "smape": (200 * wrong / (np.abs(actual) + np.abs(mean))).mean(axis=1),
-        "mase": wrong.mean(axis=1) / scale,
-    }
+    found = {"mse": (wrong**2).mean(axis=1), "mae": wrong.mean(axis=1), "smape": accuracy.smape(actual, mean)}
+    found["mase"] = found["mae"] / scale
     for level, (low, high) in LEVELS.items():
         if low in forecast:
-            found[f"coverage_{level}"] = ((forecast[low] <= actual) & (actual <= forecast[high])).mean(axis=1)
+            found[f"coverage_{level}"] = accuracy.coverage(actual, forecast[low], forecast[high])
     return pd.DataFrame(found)
-
-
-def naive2(values: np.ndarray, season: int, steps: int) -> np.ndarray:
-    """M4's yardstick: the last value, seasons taken out and put back where autocorrelation says that there are any."""
-    factors = _seasons(values, season) if _is_seasonal(values, season) else np.ones(season)
-    last = values[-1] / factors[(len(values) - 1) % season]
-    return last * factors[(len(values) + np.arange(steps)) % season]
-
-
-def _is_seasonal(values: np.ndarray, season: int) -> bool:
-    """Whether the autocorrelation at the season is significant at 90% (M4's SeasonalityTest)."""
-    if season == 1 or len(values) < 3 * season:
-        return False
-    apart = values - values.mean()
-    lags = np.array([apart[lag:] @ apart[:-lag] for lag in range(1, season + 1)]) / (apart @ apart)
-    return bool(np.abs(lags[-1]) > 1.645 * np.sqrt((1 + 2 * (lags[:-1] ** 2).sum()) / len(values)))
-
-
-def _seasons(values: np.ndarray, season: int) -> np.ndarray:
-    """Factors of the classical multiplicative decomposition: values over a centred moving average, averaged by season."""
-    weights = np.ones(season) if season % 2 else np.r_[0.5, np.ones(season - 1), 0.5]
-    ratios = np.full(len(values), np.nan)
-    half = season // 2
-    ratios[half : len(values) - half] = values[half : len(values) - half] / np.convolve(values, weights / season, "valid")
-    factors = np.array([np.nanmean(ratios[first::season]) for first in range(season)])
-    return factors / factors.mean()
 
 
 def owa(found: pd.DataFrame, origin: Origin) -> float:
     """Overall weighted average of M4: sMAPE and MASE, each over that of Naive2."""
     (frame, actual), *_ = origin.chunks
-    plain = np.stack([naive2(g["value"].to_numpy(), origin.season, actual.shape[1]) for _, g in frame.groupby("id", sort=False)])
-    yardstick = errors(actual, {"mean": plain}, origin.scale).mean()
-    ratios = found[["smape", "mase"]].mean() / yardstick[["smape", "mase"]]
-    return float(ratios.mean())
+    pasts = [past["value"].to_numpy() for _, past in frame.groupby("id", sort=False)]
+    plain = np.stack([accuracy.naive2(past, actual.shape[1], origin.season) for past in pasts])
+    yardstick = errors(actual, {"mean": plain}, origin.scale)
+    return float(accuracy.owa(*(of[measure].mean() for of in (found, yardstick) for measure in ("smape", "mase"))))

@@ -16,6 +16,7 @@ import rivals
 import series
 import standings
 import suites
+from tabdl import accuracy
 
 HEAD = "#comment: with a colon\n@problemName Made\n@timeStamps false\n@missing true\n@{} true\n@data\n"
 
@@ -154,21 +155,12 @@ def test_errors_against_hand_numbers():
     assert "coverage_95" not in found
 
 
-def test_naive2_takes_seasons_out_and_puts_them_back():
-    factors, level = np.array([0.5, 1.0, 1.5, 1.0]), np.full(24, 10.0)
-    seasonal = level * np.tile(factors, 6)
-    np.testing.assert_allclose(suites.naive2(seasonal[:-1], 4, 6), 10 * factors[[3, 0, 1, 2, 3, 0]])
-    assert suites.naive2(np.array([5.0, 7.0, 9.0, 8.0]), 4, 2).tolist() == [8, 8]  # too short for seasons
-    noise = np.random.default_rng(0).normal(100, 1, 200)
-    assert suites.naive2(noise, 4, 2).tolist() == [noise[-1]] * 2
-
-
 def test_owa_is_one_for_naive2_and_the_mean_of_two_ratios():
     values = 10 * np.tile([0.5, 1.0, 1.5, 1.0], 6)
     frame = suites.long({"b": values, "a": np.arange(1.0, 25.0)})
     actual = np.array([[6.0, 11.0], [25.0, 26.0]])
     origin = suites.Origin(frame, [(frame, actual)], 4, np.array([1.0, 4.0]))
-    plain = np.array([[5.0, 10.0], suites.naive2(np.arange(1.0, 25.0), 4, 2)])
+    plain = np.array([[5.0, 10.0], accuracy.naive2(np.arange(1.0, 25.0), 2, 4)])
     assert suites.owa(suites.errors(actual, {"mean": plain}, origin.scale), origin) == pytest.approx(1)
     found, yardstick = (suites.errors(actual, {"mean": mean}, origin.scale).mean() for mean in (actual - 1, plain))
     expected = (found["smape"] / yardstick["smape"] + found["mase"] / yardstick["mase"]) / 2
