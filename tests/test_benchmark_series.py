@@ -16,7 +16,7 @@ import rivals
 import series
 import standings
 import suites
-from tabdl import accuracy
+from tabdl import accuracy, models
 
 HEAD = "#comment: with a colon\n@problemName Made\n@timeStamps false\n@missing true\n@{} true\n@data\n"
 
@@ -173,6 +173,50 @@ def test_tidy_forecasts_come_in_the_order_of_the_histories():
     assert rivals.in_rows(tidy, asked, {"mean": "mean", "q0.1": "q0.1"})["mean"].tolist() == [[4, 2], [3, 1]]
     with pytest.raises(ValueError, match="as many steps for each of 2 series"):
         rivals.in_rows(tidy[1:], asked, {"mean": "mean"})
+
+
+def test_forecasters_of_tabdl_are_told_columns_and_asked_for_levels(monkeypatch):
+    class Made:
+        def __init__(self, **told):
+            self.told = told
+
+        def fit(self, table):
+            self.table = table
+
+        def predict(self, history, future=None, levels=(0.5,)):
+            assert levels == (0.8, 0.95)
+            ids, steps = history["id"].unique()[::-1], self.told["horizon"]
+            tidy = pd.DataFrame({"id": np.repeat(ids, steps), "time": np.tile(np.arange(steps), len(ids))})
+            return tidy.assign(mean=tidy["id"].astype(int) + tidy["time"], **dict.fromkeys(rivals.NAMES[1:], 0.0))
+
+    monkeypatch.setattr(models, "find", lambda name, kind: Made)
+    forecaster = rivals.network("mlp").make("forecaster", "AirPassengers", 3)
+    assert forecaster.estimator.told == {"horizon": 12, "random_state": 3, "time": "time", "id": "id", "target": "value"}
+    forecaster.fit("table")
+    ahead = forecaster.predict(pd.DataFrame({"id": ["200", "100"], "time": [0, 0], "value": [1.0, 2.0]}))
+    np.testing.assert_array_equal(ahead["mean"], [200 + np.arange(12), 100 + np.arange(12)])
+    assert set(ahead) == {"mean", "q0.025", "q0.1", "q0.9", "q0.975"}
+
+
+@pytest.mark.filterwarnings("ignore:A future version of pandas")
+def test_other_packages_get_their_names_of_columns_and_steps():
+    asked = []
+
+    def answer(table, step):
+        asked.append((list(table), step))
+        ahead = table.groupby("unique_id").tail(1)
+        return ahead.assign(**{"ETS": ahead["y"], "ETS-lo-95": 0.0, "ETS-hi-95.0": 1.0}).drop(columns="y")
+
+    months = pd.date_range("2020-01-01", periods=24, freq="MS").to_numpy()
+    classical = rivals.Classical("ETS", "", answer)
+    for times, step in ((months, "MS"), (None, 1)):
+        found = classical.predict(suites.long({"b": np.arange(24.0), "a": np.ones(24)}, times))
+        assert {name: values.tolist() for name, values in found.items()} == {
+            "mean": [[23], [1]],
+            "q0.025": [[0], [0]],
+            "q0.975": [[1], [1]],
+        }
+        assert asked[-1] == (["unique_id", "ds", "y"], step)
 
 
 def test_shorter_series_end_in_zeros_for_those_who_need_one_length():
