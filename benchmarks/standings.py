@@ -29,8 +29,8 @@ NOTES = {
     "tsml-eval, resample 0, and the LITE repository (FCN, ResNet, Inception, InceptionTime, LITE, LITETime, MultiRocket).",
     "channels and lengths": "Accuracy on the official splits. aeon's models take series of one length: shorter ones end in zeros "
     "here, published figures of PLAID and JapaneseVowels are of padded sets as well.",
-    "regression": "RMSE, mean of ten resamples; seconds over all ten. Published: mean of 30, of which these ten are the first, so "
-    "the two differ by more than the models: compare measured with measured.",
+    "regression": "RMSE, mean of ten resamples; seconds over all ten. Published: mean of 30, drawn in the same way: compare "
+    "measured with measured.",
     "ETTh1": "Mean over all test windows, channels and steps, of standardised values. Published: with the lookback in brackets.",
     "M4 Hourly": "OWA: sMAPE and MASE over those of Naive2 (18.383 and 2.395, as published). Steps are counted: no times.",
     "AirPassengers": "Mean over four origins, each with a fit on all months before it.",

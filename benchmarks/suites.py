@@ -1,8 +1,7 @@
 """The real series of the benchmarks: what is read, what is trained on, what is tested.
 
 Classes: official splits. Numbers: ten resamples, since the sets are tiny. Resample 0 is the official split; resample i
-shuffles all rows, training rows first, by `RandomState(i)` and cuts them into parts of the official sizes, as tsml does, so a
-published mean of its first ten resamples is of the same rows.
+shuffles all rows, training rows first, by `RandomState(i)` and cuts them into parts of the official sizes, as tsml does.
 ETTh1: rows 0..8640 are for training, the 2880 after them for validation, the next 2880 for testing. Values are standardised by
 the first 8640 rows. A model is fitted on the first 11,520 rows and decides by itself which of them validate; it gets each
 channel as a series. Every window of the test part is scored: 2880 - horizon + 1 of them, stride 1, and each knows the steps
