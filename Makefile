@@ -2,16 +2,18 @@
 # make test                                 linters, types, tests on TensorFlow, contract on JAX
 # make full                                 everything, also without TensorFlow and with the oldest allowed versions
 # make benchmark [TABLES=folder]            speeds, memory of fits from files, then every model beside its peers on real tables: hours, goes on where it stopped
+# make benchmark-series [SERIES=folder]      every network for series beside its rivals: hours, goes on where it stopped
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+RIVALS := aeon stats neural
 EVERYTHING := -m "full or not full"
 ON_BOTH_BACKENDS := tests/test_contract.py tests/test_sklearn.py
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint full full-tensorflow full-jax without-tensorflow oldest benchmark clean
+.PHONY: help install demo test lint full full-tensorflow full-jax without-tensorflow oldest benchmark benchmark-series clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -92,6 +94,17 @@ benchmark: $(VENV)/.installed-dev build/peers/.installed
 	$(BIN)/python benchmarks/streaming.py --models mlp
 	$(BIN)/python benchmarks/tables.py $(if $(TABLES),--tables "$(TABLES)") $(OPTIONS)
 	$(BIN)/python benchmarks/raw_tables.py $(if $(TABLES),--tables "$(TABLES)")
+
+build/series/%/.installed: pyproject.toml constraints-series.txt
+	$(PYTHON) -m venv build/series/$*
+	build/series/$*/bin/python -c "import tomllib; \
+		print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['peers-$*'], sep='\n')" \
+		> build/series/$*/requirements.txt
+	build/series/$*/bin/python -m pip install --quiet -c constraints-series.txt -r build/series/$*/requirements.txt
+	@touch $@
+
+benchmark-series: $(VENV)/.installed-dev $(RIVALS:%=build/series/%/.installed)
+	$(BIN)/python benchmarks/series.py $(if $(SERIES),--series "$(SERIES)") $(OPTIONS)
 
 clean:
 	rm -rf build dist demo .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -8,6 +8,7 @@ held, above what it held after imports; the table is in it. load: processes that
 
 from __future__ import annotations
 
+import argparse
 import gc
 import hashlib
 import json
@@ -20,9 +21,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,32 @@ def source(package: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+def library() -> Path:
+    """The folder of tabdl that is measured."""
+    found = util.find_spec("tabdl")
+    if found is None or found.origin is None:
+        raise SystemExit("expected tabdl in this interpreter, found none; run `make install`")
+    return Path(found.origin).parent
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Of Python and of those packages that are here."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in sorted(packages):
+        with suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
+
+
+@cache
+def versions_of(python: Path, script: Path, target: str) -> dict[str, str]:
+    """What `script versions` says in another interpreter, which `make target` installs."""
+    if not python.exists():
+        raise SystemExit(f"expected the peers' interpreter at {python}; run `make {target}`, or name one with --peers")
+    said = subprocess.run([python, script, "versions"], check=True, capture_output=True, text=True)
+    return json.loads(said.stdout.strip().splitlines()[-1])
+
+
 def key(what: dict[str, Any]) -> str:
     """Name of a cell: all that decides about its figures, in few letters."""
     return hashlib.sha256(json.dumps({**what, "protocol": PROTOCOL}, sort_keys=True).encode()).hexdigest()[:16]
@@ -84,8 +113,13 @@ def keep(what: dict[str, Any], cell: dict[str, Any], folder: Path) -> None:
 
 def in_process(python: Path, what: dict[str, Any], tables: Path, limit: float) -> dict[str, Any]:
     """Measure in a fresh interpreter; {"over": limit} when `fit` took longer, {"failure": last words} when it fell over."""
-    command = [python.absolute(), HERE / "tables.py", "cell", "--tables", tables.resolve(), "--limit", str(limit)]
-    command += ["--only-tables", what["table"], "--only-models", what["model"], "--seeds", str(what["seed"])]
+    command = [python.absolute(), HERE / "tables.py", "cell", "--tables", tables.resolve(), "--limit", limit]
+    command += ["--only-tables", what["table"], "--only-models", what["model"], "--seeds", what["seed"]]
+    return run(command, limit)
+
+
+def run(command: list[Any], limit: float) -> dict[str, Any]:
+    """What a command writes to the file named by its --out, and when it ran; as `in_process` where it does not."""
     start, load = datetime.now(UTC), os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:  # some packages write beside the caller
         out, said = Path(folder) / "cell.json", Path(folder) / "said"
@@ -116,12 +150,47 @@ def in_process(python: Path, what: dict[str, Any], tables: Path, limit: float) -
         return {**json.loads(out.read_text(encoding="utf-8")), **around}
 
 
+def fill(
+    todo: Iterable[dict[str, Any]],
+    start: Callable[[dict[str, Any]], dict[str, Any]],
+    options: argparse.Namespace,
+    say: Callable[[dict[str, Any]], str],
+    beside: dict[str, str] | None = None,
+) -> int:
+    """Measure the cells that are not there yet; how many failed. Another seed is no help to who ran out of time."""
+    failures, late, fresh, todo = 0, set(), set(), list(todo)
+    for number, what in enumerate(todo, 1):
+        table, seed, model = what["table"], what["seed"], what["model"]
+        pair = (table, seed, (beside or {}).get(model))  # the two sides of a ratio belong to one hour
+        found = None if options.again or pair in fresh else cached(what, options.cache, options.limit)
+        if found is None and (table, model) not in late:
+            found = start(what)
+            if "tabdl" in what["versions"] and source(library()) != what["versions"]["tabdl"]:
+                found = {"failure": "tabdl was changed while it was measured"}
+            if "failure" in found:
+                failures += 1
+            else:
+                keep(what, found, options.cache)
+                fresh.add((table, seed, model))
+            said = (
+                f"FAILED: {found['failure']}"
+                if "failure" in found
+                else f"over {found['over']:g} s"
+                if "over" in found
+                else say(found)
+            )
+            print(f"{number:4d} of {len(todo)}  {table:16s} seed {seed}  {model:22s} {said}", flush=True)
+        if found is not None and "over" in found:
+            late.add((table, model))
+    return failures
+
+
 def measure(model: Model, table: str, seed: int, tables: Path, limit: float) -> dict[str, Any]:
     """Fit and measure here; past `limit` seconds of `fit` the system ends this process."""
     classes = splits.has_classes(table)
     estimator, arguments = model.make(classes, seed)
     gc.collect()
-    before = _forget_peak()
+    before = forget_peak()
     whole = splits.read(table, tables)
     parts = splits.split(table, whole)
     convert = model.prepare(parts.X)
@@ -147,7 +216,7 @@ def measure(model: Model, table: str, seed: int, tables: Path, limit: float) -> 
     cell["latency_ms"] = 1e3 * statistics.median(_seconds(lambda: answer(row), CALLS))
     whole = convert(whole.drop(columns="target"))
     cell["rows_per_second"] = len(whole) / min(_seconds(lambda: answer(whole), BULK))
-    cell["peak_mb"] = (_peak() - before) / 1e6
+    cell["peak_mb"] = (peak() - before) / 1e6
     return {measured: float(value) for measured, value in cell.items()}
 
 
@@ -161,14 +230,14 @@ def _seconds(call: Callable[[], Any], repeats: int) -> list[float]:
     return taken
 
 
-def _forget_peak() -> int:
+def forget_peak() -> int:
     """Bytes held now, from where the peak is to be counted anew."""
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
+    return peak()
 
 
-def _peak() -> int:
+def peak() -> int:
     """Most bytes held so far. Not `ru_maxrss` on Linux: there a child starts with the peak of its parent."""
     if sys.platform == "linux":
         kilobytes = re.search(r"^VmHWM:\s*(\d+)", Path("/proc/self/status").read_text(), re.MULTILINE)

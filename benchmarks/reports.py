@@ -62,9 +62,9 @@ def to_markdown(frame: pd.DataFrame, compared: dict[str, str]) -> str:
         "above imports, the most over tables."
     )
     parts = [
-        f"Measured {measured} on {'; '.join(frame['machine'].unique())}, by `benchmarks/tables.py`; {_versions(frame)}.",
+        f"Measured {measured} on {'; '.join(frame['machine'].unique())}, by `benchmarks/tables.py`; {versions(frame)}.",
         scores,
-        _table(["model", "mean rank", *map(_title, frame["table"].unique())], _score_rows(frame, ranks, order)),
+        to_table(["model", "mean rank", *map(_title, frame["table"].unique())], _score_rows(frame, ranks, order)),
         _unranked(frame, order[len(ranks) :]),
         "Classes: accuracy, log-loss.",
         _class_table(frame, order),
@@ -118,7 +118,7 @@ def _class_table(frame: pd.DataFrame, order: list[str]) -> str:
         known = model in accuracy.index and pd.notna(accuracy.loc[model, table])
         return f"{accuracy.loc[model, table]:.4f}, {loss.loc[model, table]:.4f}" if known else ""
 
-    return _table(["model", *accuracy], [[model, *(cell(model, table) for table in accuracy)] for model in order])
+    return to_table(["model", *accuracy], [[model, *(cell(model, table) for table in accuracy)] for model in order])
 
 
 def _cost_table(frame: pd.DataFrame, order: list[str]) -> str:
@@ -134,7 +134,7 @@ def _cost_table(frame: pd.DataFrame, order: list[str]) -> str:
         for model in order
         if pd.notna(row[model])
     ]
-    return _table(["model", *seconds, "one row", "rows/s", "peak memory"], rows)
+    return to_table(["model", *seconds, "one row", "rows/s", "peak memory"], rows)
 
 
 def _ratio_table(frame: pd.DataFrame, compared: dict[str, str]) -> str:
@@ -152,12 +152,12 @@ def _ratio_table(frame: pd.DataFrame, compared: dict[str, str]) -> str:
                 rows.append([f"{model} / {peer}", table, *figures])
     if not rows:
         return ""
-    return "Fit seconds side by side, seed 0.\n\n" + _table(["pair", "table", "seconds", "peer", "ratio", "back to back"], rows)
+    return "Fit seconds side by side, seed 0.\n\n" + to_table(["pair", "table", "seconds", "peer", "ratio", "back to back"], rows)
 
 
-def _versions(frame: pd.DataFrame) -> str:
+def versions(frame: pd.DataFrame) -> str:
     return ", ".join(sorted({version for text in frame["versions"] for version in text.split(", ")}))
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def to_table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, ["---"] * len(head), *rows])

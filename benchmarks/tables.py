@@ -15,12 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
-from functools import cache
-from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -34,33 +31,13 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def versions() -> dict[str, str]:
     """Of Python and of all packages that some model names, here."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in sorted({package for model in peers.PEERS for package in model.packages} | {"keras", peers.backend()}):
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return cells.versions({package for model in peers.PEERS for package in model.packages} | {"keras", peers.backend()})
 
 
-@cache
 def versions_of(python: Path) -> dict[str, str]:
     if python.absolute() == Path(sys.executable).absolute():
         return versions()
-    if not python.exists():
-        raise SystemExit(
-            f"expected the peers' interpreter at {python}; run `make build/peers/.installed`, or name one with --peers"
-        )
-    said = subprocess.run([python, __file__, "versions"], check=True, capture_output=True, text=True)
-    return json.loads(said.stdout)
-
-
-def library() -> Path:
-    """The folder of tabdl that is measured."""
-    found = util.find_spec("tabdl")
-    if found is None or found.origin is None:
-        raise SystemExit("expected tabdl in this interpreter, found none; run `make install`")
-    return Path(found.origin).parent
+    return cells.versions_of(python, Path(__file__), "build/peers/.installed")
 
 
 def what(table: str, seed: int, model: peers.Model, python: Path) -> dict[str, Any]:
@@ -68,7 +45,7 @@ def what(table: str, seed: int, model: peers.Model, python: Path) -> dict[str, A
     installed = versions_of(python)
     found = {package: installed.get(package, "none") for package in ("python", *model.packages)}
     if model.family == "tabdl":
-        found["tabdl"] = cells.source(library())
+        found["tabdl"] = cells.source(cells.library())
     return {"table": table, "seed": seed, "model": model.name, "versions": found, "machine": cells.machine()}
 
 
@@ -90,34 +67,22 @@ def chosen(models: list[peers.Model], patterns: str) -> list[peers.Model]:
 
 
 def measure_all(options: argparse.Namespace, models: list[peers.Model]) -> int:
-    """Measure the cells that are not there yet; how many failed. Another seed is no help to who ran out of time."""
-    todo = list(plan(options.only_tables, options.seeds, chosen(models, options.only_models)))
-    failures, late, fresh = 0, set(), set()
-    for number, (table, seed, model) in enumerate(todo, 1):
-        python = _python(model, options)
-        cell = what(table, seed, model, python)
-        anew = options.again or (table, seed, model.beside) in fresh  # the two sides of a ratio belong to one hour
-        found = None if anew else cells.cached(cell, options.cache, options.limit)
-        if found is None and (table, model.name) not in late:
-            found = cells.in_process(python, cell, options.tables, options.limit)
-            if model.family == "tabdl" and cells.source(library()) != cell["versions"]["tabdl"]:
-                found = {"failure": "tabdl was changed while it was measured"}
-            if "failure" in found:
-                failures += 1
-            else:
-                cells.keep(cell, found, options.cache)
-                fresh.add((table, seed, model.name))
-            print(f"{number:4d} of {len(todo)}  {table:16s} seed {seed}  {model.name:22s} {_said(found)}", flush=True)
-        if found is not None and "over" in found:
-            late.add((table, model.name))
-    return failures
+    """Measure the cells that are not there yet; how many failed."""
+    models = chosen(models, options.only_models)
+    pythons = {model.name: _python(model, options) for model in models}
+    return cells.fill(
+        [
+            what(table, seed, model, pythons[model.name])
+            for table, seed, model in plan(options.only_tables, options.seeds, models)
+        ],
+        lambda cell: cells.in_process(pythons[cell["model"]], cell, options.tables, options.limit),
+        options,
+        _said,
+        {model.name: model.beside for model in models if model.beside},
+    )
 
 
 def _said(found: dict[str, Any]) -> str:
-    if "failure" in found:
-        return f"FAILED: {found['failure']}"
-    if "over" in found:
-        return f"over {found['over']:g} s"
     return f"test {found['test']:.6g}  fit {found['fit_seconds']:.1f} s  row {found['latency_ms']:.2f} ms"
 
 
