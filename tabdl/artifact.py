@@ -23,6 +23,7 @@ from tabdl import backends
 from tabdl.archive import read_archive, write_archive
 from tabdl.errors import ArtifactError, MissingDependency, ParameterError
 from tabdl.estimators.base import Estimator
+from tabdl.estimators.forecasting import PanelForecaster
 from tabdl.estimators.state import pack, unpack
 
 PROBE_ROWS = 8
@@ -67,7 +68,7 @@ def save(estimator: Any, path: str | os.PathLike[str], *, overwrite: bool = True
     """
     from sklearn.utils.validation import check_is_fitted
 
-    if not isinstance(estimator, Estimator):
+    if not isinstance(estimator, (Estimator, PanelForecaster)):
         kind = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
         raise ParameterError(
             f"expected a fitted tabdl estimator, received {kind}; save the tabdl step alone, or use joblib for the whole"
@@ -78,7 +79,7 @@ def save(estimator: Any, path: str | os.PathLike[str], *, overwrite: bool = True
         raise FileExistsError(f"expected no file at '{path}', found one; choose another name, or overwrite=True")
     check_is_fitted(estimator)
     state, arrays = pack(estimator)
-    codes = estimator.encoder_.sample(PROBE_ROWS, np.random.default_rng(0))
+    codes = estimator._sample_codes(PROBE_ROWS, np.random.default_rng(0))
     probe = dict(zip(PROBE, (codes, _predictions(estimator, codes)), strict=True))
     contains_rows = bool(state.get("contains_rows", False))
     manifest = {

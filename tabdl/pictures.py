@@ -10,6 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST_DRAWN = 4
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
 
 
@@ -83,3 +84,41 @@ def _draw_scores(panel: Any, mase: pd.DataFrame) -> None:
     panel.set_ylabel("MASE")
     panel.set_xlabel("origin: the first step that is forecast")
     panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
+
+
+def plot_forecast(series: list[tuple[str, Any, np.ndarray, Any, Any]], path: str | os.PathLike[str] | None = None) -> Any:
+    """What is known of a few series, and fans of what follows.
+
+    series: (name, times, values, times ahead, their rows of a forecast). Returns a matplotlib Figure; saved when `path` is given.
+    """
+    from matplotlib.figure import Figure
+
+    shown = series[:MOST_DRAWN]
+    figure = Figure(figsize=(9, 2.4 * len(shown)), layout="constrained")
+    for panel, (name, times, values, ahead, rows) in zip(np.atleast_1d(figure.subplots(len(shown), 1)), shown, strict=True):
+        known, steps = (_drawable(part) for part in (times, ahead))
+        last = slice(-4 * len(steps), None)
+        panel.plot(known[last], values[last], color=GREY, linewidth=1)
+        bounds = [column for column in rows.columns if str(column).startswith("q0.")]
+        for low, high in zip(bounds[: len(bounds) // 2], reversed(bounds), strict=False):
+            panel.fill_between(steps, rows[low], rows[high], color=BLUE, alpha=0.18, linewidth=0)
+        panel.plot(steps, rows["mean"], color=BLUE, linewidth=1.4)
+        panel.set_title(name, loc="left", fontsize=10)
+        panel.grid(alpha=0.25)
+        panel.tick_params(labelsize=8)
+        panel.spines[["top", "right"]].set_visible(False)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def _drawable(times: Any) -> np.ndarray:
+    """Times as matplotlib draws them; texts of dates are dates."""
+    import pandas as pd
+
+    series = pd.Series(times)
+    if isinstance(series.dtype, pd.PeriodDtype):
+        return series.dt.to_timestamp().to_numpy()
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        return series.to_numpy()
+    return pd.to_datetime(series, utc=True).dt.tz_localize(None).to_numpy()

@@ -34,8 +34,8 @@ class Spec:
 
     def only(self, kinds: tuple[str, ...]) -> Spec:
         """Without the other kinds."""
-        series = {"steps": self.steps, "channels": self.channels} if "sequence" in kinds else {}
-        sizes = {kind: getattr(self, kind) for kind in ("numbers", "flags", "categories", "features") if kind in kinds}
+        series: dict[str, Any] = {"steps": self.steps, "channels": self.channels} if "sequence" in kinds else {}
+        sizes: dict[str, Any] = {k: getattr(self, k) for k in ("numbers", "flags", "categories", "features") if k in kinds}
         return Spec(**sizes, **series)
 
 

@@ -17,6 +17,8 @@ SERIES = {
 
 def series_sizes(name: str) -> dict[str, Any]:
     """Parameters of a public estimator of series."""
-    network = name.removesuffix("Classifier").removesuffix("Regressor")
-    assert network in {n.removesuffix("Classifier").removesuffix("Regressor") for n in models.catalogue()}
+    network = name.removesuffix("Classifier").removesuffix("Regressor").removesuffix("Forecaster")
+    assert network in {
+        n.removesuffix("Classifier").removesuffix("Regressor").removesuffix("Forecaster") for n in models.catalogue()
+    }
     return SERIES.get(network, {})

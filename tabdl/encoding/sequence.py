@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -138,8 +139,8 @@ class SequenceEncoder:
             return z / np.where(own > FLAT, own, 1)
         return np.arcsinh(z) if self.tail[j] else z
 
-    def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_seen": None}
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_seen": None}
 
     @property
     def state(self) -> dict[str, np.ndarray]:

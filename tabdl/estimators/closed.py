@@ -59,11 +59,11 @@ class ClosedForm(Estimator):
         from tabdl.network import weight_paths
 
         last, paths = model.layers[-1], weight_paths(model)
-        each = []
+        each: list[dict[str, np.ndarray]] = []
         for ridge, factor in fits:
             known = {id(last.kernel): factor * ridge.coefficients, id(last.bias): factor * ridge.intercept}
             weights = zip(paths, model.weights, strict=True)
-            each.append({path: known.get(id(w), w.numpy()).astype(np.float32) for path, w in weights})
+            each.append({path: np.asarray(known.get(id(w), w.numpy()), dtype=np.float32) for path, w in weights})
         self.weights_ = each[0] if len(each) == 1 else {path: np.stack([own[path] for own in each]) for path in paths}
         self._live = Live()
         self._live.ready = program, program.values(self.weights_, len(each))
@@ -121,7 +121,8 @@ def find_factor(left_out: np.ndarray, on: np.ndarray, weight: np.ndarray | None,
         nats = soft * np.log(p) + ((1 - soft) * np.log(1 - p) if link_name == "sigmoid" else 0)
         return -float(share @ nats.sum(axis=1))
 
-    return float(np.exp(minimize_scalar(loss, bounds=(np.log(0.1), np.log(STEEP)), method="bounded").x))
+    found: Any = minimize_scalar(loss, bounds=(np.log(0.1), np.log(STEEP)), method="bounded")
+    return float(np.exp(found.x))
 
 
 def link(logits: np.ndarray, name: str) -> np.ndarray:

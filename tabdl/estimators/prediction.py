@@ -59,6 +59,7 @@ class Predictor(Parameters, BaseEstimator):
     n_features_in_: int
     read_table: Callable[..., tuple[Frame, list[Any] | None]]  # of the network, as `as_series` is
     as_series: Callable[[Frame], Frame]
+    encoding: Callable[[int], dict[str, Any]]
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "weights_"):
@@ -120,6 +121,10 @@ class Predictor(Parameters, BaseEstimator):
                     f"X has {given} features, but {type(self).__name__} is expecting {self.n_features_in_} features as input; "
                     "give series of other lengths as an array (rows, steps, 1) or a list of arrays"
                 )
+
+    def _sample_codes(self, rows: int, rng: np.random.Generator) -> np.ndarray:
+        """Synthetic rows for `_predict_codes`."""
+        return self.encoder_.sample(rows, rng)
 
     def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
         """Encoder codes (rows, used columns) -> decoded outputs."""

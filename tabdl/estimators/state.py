@@ -12,6 +12,8 @@ from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError
 from tabdl.estimators.base import Estimator
 from tabdl.estimators.calibration import COLDEST, HOTTEST, STEPS
+from tabdl.estimators.forecasting import PanelForecaster
+from tabdl.estimators.panel_state import pack_panel, unpack_panel
 from tabdl.targets import Quantiles, Target, tag_labels, untag_labels
 
 NOT_SAVED = ("callbacks", "checkpoint", "device")  # belong to one fit or one machine
@@ -20,11 +22,14 @@ NOT_SAVED = ("callbacks", "checkpoint", "device")  # belong to one fit or one ma
 def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """(JSON, arrays) of a fitted estimator; arrays are named "weights/...", "encoder/..." or "radii"."""
     estimator._check_fitted()
+    if isinstance(estimator, PanelForecaster):
+        state, arrays = pack_panel(estimator)
+        return {"params": _plain_params(estimator), **state}, arrays
     encoder, arrays = estimator.encoder_.state()
     fitted, weights = estimator._fitted_state()
     folds = estimator.encoders_ if len(estimator.encoders_) > 1 else []
     state = {
-        "params": {k: _plain(v) for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED},
+        "params": _plain_params(estimator),
         "encoder": encoder,
         "target": {"kind": type(estimator.target_).__name__, **estimator.target_.state()},
         "fitted": fitted,
@@ -44,11 +49,11 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def unpack(
-    cls: type[Estimator],
+    cls: type[Estimator] | type[PanelForecaster],
     state: dict[str, Any],
     arrays: dict[str, np.ndarray],
     functions: Mapping[str, Callable] = MappingProxyType({}),
-) -> Estimator:
+) -> Any:
     """A fitted estimator of `cls` from `pack`'s result; raises on anything that does not fit together.
 
     A parameter that was a function is looked up by its name, in `functions` and among the defaults of `cls`.
@@ -57,6 +62,9 @@ def unpack(
     params = {k: _revive(v, {**own, **functions}) for k, v in state["params"].items() if k in cls.fields}
     estimator: Any = cls(**params)
     estimator.check_params()
+    if isinstance(estimator, PanelForecaster):
+        unpack_panel(estimator, state, arrays)
+        return estimator
     estimator.encoder_ = TableEncoder.from_state(state["encoder"], _under("encoder/", arrays))
     estimator.schema_ = estimator.encoder_.schema
     folds = [TableEncoder.from_state(state["encoder"], _under(f"fold{i}/", arrays)) for i in range(int(state["folds"]))]
@@ -87,6 +95,10 @@ def _unpack_held_out(estimator: Any, state: dict[str, Any], arrays: dict[str, np
         if radii.shape != (outputs, STEPS + 1) or np.isnan(radii).any():
             raise ValueError(f"expected radii of shape {(outputs, STEPS + 1)} without NaN, received shape {radii.shape}")
         estimator.radii_ = radii
+
+
+def _plain_params(estimator: Any) -> dict[str, Any]:
+    return {k: _plain(v) for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED}
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

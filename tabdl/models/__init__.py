@@ -26,9 +26,10 @@ def load_class(name: str) -> type:
     return getattr(importlib.import_module(catalogue()[name]), name)
 
 
-def names() -> list[str]:
-    """Architectures by their file names, e.g. "mlp"."""
-    return sorted({module.rpartition(".")[2] for module in catalogue().values()})
+def names(kind: str = "classifier") -> list[str]:
+    """Architectures that have an estimator for a kind of task, by their file names, e.g. "mlp"."""
+    found = {module.rpartition(".")[2] for public, module in catalogue().items() if public.lower().endswith(kind)}
+    return sorted(found)
 
 
 def find(name: str, kind: str) -> type:
@@ -36,4 +37,4 @@ def find(name: str, kind: str) -> type:
     for public, module in catalogue().items():
         if module.rpartition(".")[2] == name.lower() and public.lower().endswith(kind):
             return load_class(public)
-    raise ValueError(f"expected a model among {', '.join(names())} that has a {kind}, received {name!r}")
+    raise ValueError(f"expected a model among {', '.join(names(kind))} that has a {kind}, received {name!r}")

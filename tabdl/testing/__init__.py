@@ -14,19 +14,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from tabdl.estimators.base import Estimator
+from tabdl.estimators.forecasting import PanelForecaster
 from tabdl.testing.cases import Case, mixed_series, mixed_table, table_for
+from tabdl.testing.forecasts import FORECAST_PROMISES, ForecastCase, mixed_panel
 from tabdl.testing.promises import CLASSIFIER_PROMISES, PROMISES, REGRESSOR_PROMISES
 from tabdl.testing.sequences import SERIES_PROMISES
 
-__all__ = ["Check", "check_network", "checks", "mixed_series", "mixed_table", "table_for"]
+__all__ = ["Check", "check_network", "checks", "mixed_panel", "mixed_series", "mixed_table", "table_for"]
 
 
 @dataclass(frozen=True)
 class Check:
     """One promise about one estimator class: call it."""
 
-    promise: Callable[[Case], None]
-    case: Case
+    promise: Callable[[Any], None]
+    case: Case | ForecastCase
 
     def __call__(self) -> None:
         self.promise(self.case)
@@ -35,15 +37,19 @@ class Check:
         return f"{self.case.cls.__name__}-{self.promise.__name__.removeprefix('check_')}"
 
 
-def checks(estimator_class: type[Estimator], **params: Any) -> Iterator[Check]:
+def checks(estimator_class: type[Estimator] | type[PanelForecaster], **params: Any) -> Iterator[Check]:
     """The checks that apply to an estimator class, made with `params` (2 epochs, random_state 0 and no folds unless given)."""
+    if issubclass(estimator_class, PanelForecaster):
+        forecasts = ForecastCase(estimator_class, params)
+        yield from (Check(promise, forecasts) for promise in FORECAST_PROMISES)
+        return
     case = Case(estimator_class, params)
     own = CLASSIFIER_PROMISES if case.classifier else REGRESSOR_PROMISES
     for promise in (*PROMISES, *own, *(SERIES_PROMISES if case.series else ())):
         yield Check(promise, case)
 
 
-def check_network(estimator_class: type[Estimator], **params: Any) -> None:
+def check_network(estimator_class: type[Estimator] | type[PanelForecaster], **params: Any) -> None:
     """Run all checks on an estimator class.
 
     Raises
