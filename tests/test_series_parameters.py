@@ -177,6 +177,13 @@ def test_handmade_filters_see_rises_before_anything_is_learned() -> None:
     assert channels == [3 * 3 + 17, 3, 3]
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+@pytest.mark.parametrize("cls", [LITE, Inception, TCN, SequenceTransformer, CNN, RNN])
+def test_the_shortest_series_are_seen(cls: type, steps: int) -> None:
+    found = forward(features(cls, steps, width=8), X[:, :steps], MASK[:, :steps])
+    assert np.ptp(found, axis=0).max() > 1e-3
+
+
 # ---- sizes -----------------------------------------------------------------------------------------------------------
 
 

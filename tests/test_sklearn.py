@@ -42,6 +42,8 @@ SMALL = {
     "DCN": {"units": (32,), "bins": 8},
     "CNN": {"width": 16, "blocks": 1, "bins": 8},
     "RNN": {"width": 16, "bins": 8},
+    "Inception": {"width": 12, "depth": 3, "kernel_size": 8},
+    "LITE": {"width": 16, "kernel_size": 8},
 }
 
 

@@ -34,7 +34,8 @@ class LITE(SequenceNetwork):
         if self.handmade:
             found.append(temporal.Handmade()(temporal.hide(x, mask)))
         x = temporal.activate(layers.blocks.join(*found), mask, self.dropout)  # (rows, steps, 3 * width + 17)
-        for size, dilation in zip(sizes[1:], (2, 4), strict=True):
+        for size, far in zip(sizes[1:], (2, 4), strict=True):
+            dilation = far if x.shape[1] > far else 1  # filters of even sizes see no middle: a short series would vanish
             x = temporal.convolve(x, self.width, size, mask, dilation=dilation, bias=False, depthwise=True)
             x = temporal.activate(x, mask, self.dropout)  # (rows, steps, width)
         return temporal.pool_steps(x, "mean", mask)  # (rows, width)
