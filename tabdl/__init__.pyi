@@ -32,6 +32,7 @@ from tabdl.models.realmlp import RealMLPClassifier as RealMLPClassifier
 from tabdl.models.realmlp import RealMLPRegressor as RealMLPRegressor
 from tabdl.models.resnet import ResNetClassifier as ResNetClassifier
 from tabdl.models.resnet import ResNetRegressor as ResNetRegressor
+from tabdl.models.ridge import RidgeForecaster as RidgeForecaster
 from tabdl.models.rnn import RNNClassifier as RNNClassifier
 from tabdl.models.rnn import RNNRegressor as RNNRegressor
 from tabdl.models.rocket import RocketClassifier as RocketClassifier
