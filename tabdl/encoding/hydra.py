@@ -37,10 +37,12 @@ class Hydra:
         _, steps, rows = series.shape
         outside = np.arange(steps)[:, None] >= lengths
         wins = np.empty((*self.shape[:2], 2, RIVALS, rows), np.float32)
-        answers = np.empty((RIVALS, steps, rows), np.float32)
+        answers = np.empty(
+            (RIVALS, steps, rows)
+        )  # float64: of two kernels that nearly draw the same one wins, whatever rows are beside
         counter = StepCounter((RIVALS,), steps, rows)
         for level, dilation in enumerate(self.dilations.tolist()):
-            changes, before = np.empty((TAPS - 1, steps, rows), np.float32), None
+            changes, before = np.empty((TAPS - 1, steps, rows)), None
             for group, kernels in enumerate(self.kernels[level]):
                 if before is None or (self.chosen[level, group] != before).any():
                     before = self.chosen[level, group]
@@ -48,12 +50,12 @@ class Hydra:
                     for tap in range(TAPS - 1):
                         np.subtract(whole[(tap + 1) * dilation :][:steps], whole[tap * dilation :][:steps], out=changes[tap])
                     changes[:, outside] = 0
-                np.matmul(kernels, changes.reshape(TAPS - 1, -1), out=answers.reshape(RIVALS, -1))
+                np.matmul(kernels.astype(np.float64), changes.reshape(TAPS - 1, -1), out=answers.reshape(RIVALS, -1))
                 lowest = answers.min(axis=0)
                 lowest += outside  # all answers are 0 there: none is the lowest
                 np.equal(answers, lowest, out=counter.true)
                 wins[level, group, 1] = counter.total()
                 highest = answers.max(axis=0)
                 answers *= answers == highest
-                np.add.reduce(answers, axis=1, out=wins[level, group, 0])
+                wins[level, group, 0] = np.add.reduce(answers, axis=1)
         return np.sqrt(np.maximum(wins, 0, out=wins), out=wins).reshape(self.width, rows).T

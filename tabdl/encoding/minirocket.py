@@ -100,7 +100,9 @@ class MiniRocket:
                 counted = answers[:, kernel % DRAWN]
                 counted = counted[counted > -np.inf]
                 ordered = np.sort(counted[:: -(-len(counted) // MOST_ANSWERS)])
-                self.biases[kernel, columns] = ordered[(levels[kernel, columns] * len(ordered)).astype(np.intp)]
+                place = (levels[kernel, columns] * len(ordered)).astype(np.intp)
+                # between two answers: rounding must not move a training step across its own bias
+                self.biases[kernel, columns] = ordered[place] / 2 + ordered[np.maximum(place - 1, 0)] / 2
 
     def transform(self, series: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Share of the steps of a row with an answer above the bias, float32 (rows, width)."""

@@ -68,7 +68,7 @@ class TableEncoder:
         for part in (self._numbers, self._booleans, self._moments, self._categories):
             part.fit(codes, weight)
         if self._sequence.columns:
-            self._sequence.fit(frame.columns, weight, None if like is None else like._sequence)
+            self._sequence = self._sequence.fit(frame.columns, weight, None if like is None else like._sequence)
         if like is not None:
             self._numbers.gaps, self._moments.timed = like._numbers.gaps, like._moments.timed
         return self
@@ -102,10 +102,11 @@ class TableEncoder:
                 raise
         return codes
 
-    def expand(self, codes: np.ndarray, frame: Frame | None = None) -> dict[str, np.ndarray]:
+    def expand(self, codes: np.ndarray, frame: Frame | None = None, made: dict[int, Any] | None = None) -> dict[str, np.ndarray]:
         """Arrays by name: "numbers", "flags", "sequence", "mask", "features" float32, "categories" int32; without columns absent.
 
         Free text and series have no codes: without the frame text is zeros, as for a gap, and series are made-up waves.
+        made: what encoders that share kernels have made of these rows; filled.
         """
         rows, spec = len(codes), self.spec
         numbers, flags = np.empty((rows, spec.numbers), np.float32), np.zeros((rows, spec.flags), np.float32)
@@ -125,7 +126,11 @@ class TableEncoder:
             self._texts.expand(frame.columns, flags[:, moments_end:])
         arrays = {"numbers": numbers, "flags": flags, "categories": categories}
         if self._sequence.columns:
-            arrays |= self._sequence.sample(rows) if frame is None else self._sequence.expand(frame.columns, rows)
+            made = {} if made is None else made
+            if id(self._sequence) not in made:
+                own = self._sequence.sample(rows) if frame is None else self._sequence.expand(frame.columns, rows)
+                made[id(self._sequence)] = own
+            arrays |= made[id(self._sequence)]
         return {name: array for name, array in arrays.items() if array.shape[1]}
 
     def encode(self, X: Any, owner: str = "this model") -> dict[str, np.ndarray]:
@@ -148,21 +153,26 @@ class TableEncoder:
             codes[:, part.at] = part.sample(rows, rng)
         return codes
 
-    def state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """What `from_state` needs for an equal encoder: plain data, and arrays by name."""
+    def state(self, like: TableEncoder | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What `from_state` needs for an equal encoder: plain data, and arrays by name, but for those it shares with `like`."""
         arrays: dict[str, np.ndarray] = {}
         for part in (self._numbers, self._booleans, self._moments, self._categories):
             arrays |= part.state
-        if self._sequence.columns:
+        if self._sequence.columns and (like is None or like._sequence is not self._sequence):
             arrays |= self._sequence.state
         return {"schema": self.schema.to_json(), "scale": self._sequence.scale, "rocket": [*self._sequence.rocket]}, arrays
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> TableEncoder:
+    def from_state(
+        cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray], like: TableEncoder | None = None
+    ) -> TableEncoder:
+        """The encoder of a state. like: one that lends what the arrays lack of series."""
         rocket = tuple(int(n) for n in state.get("rocket", ()))
         encoder = cls(Schema.from_json(state["schema"]), str(state.get("scale", "channel")), rocket)
         for part in (encoder._numbers, encoder._booleans, encoder._moments, encoder._categories):
             part.restore(dict(arrays))
-        if encoder._sequence.columns:
+        if like is not None and encoder._sequence.columns and "sequence/steps" not in arrays:
+            encoder._sequence = like._sequence
+        elif encoder._sequence.columns:
             encoder._sequence.restore(dict(arrays))
         return encoder

@@ -26,13 +26,12 @@ class ClosedForm(Estimator):
     """
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
-        head = self.target_.head
         self.__dict__.pop("_left_out", None)
-        if partial or hasattr(self, "weights_") or head.loss not in LOSSES or head.smoothing or head.levels:
+        if not self._closed(rows, partial, hasattr(self, "weights_")):
             return super()._fit_folds(rows, folds, seed, partial)
         from tabdl.training.program import get_program
 
-        start = time.perf_counter()
+        start, head = time.perf_counter(), self.target_.head
         program, network = get_program(self, self.encoder_.spec, head)
         model = program.fresh_model(network, seed)
         weight, target = self._row_weights(rows), self.target_.encode(rows.y)
@@ -53,6 +52,29 @@ class ClosedForm(Estimator):
                 found.append(self.target_.decode(program.forward(values, [fold.held_arrays]).astype(np.float64)))
         self._tell(rows, folds, found, time.perf_counter() - start)
         return found
+
+    def _fit_whole(self, rows: Rows, folds: list[Fold], seed: int) -> None:
+        """Learn from all rows at once what folds have judged: one model in the place of theirs, with the first fold's encoder."""
+        if len(folds) > 1 and self._closed(rows, partial=False, warm=False):
+            told = self.history_
+            del self.weights_
+            self._fit_folds(rows, [Fold(folds[0].encoder, folds[0].arrays, None, None, {}, None)], seed, partial=False)
+            self.__dict__.pop("_left_out", None)
+            self.history_, self.encoders_ = told, self.encoders_[:1]
+
+    def _closed(self, rows: Rows, partial: bool, warm: bool) -> bool:
+        """Whether a fit is a ridge."""
+        head = self.target_.head
+        usual = head.loss in LOSSES and not head.smoothing and not head.levels
+        return usual and not (partial or warm or rows.stream is not None)
+
+    def _fitted_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        state, weights = super()._fitted_state()
+        return state | {"encoders": len(self.encoders_)}, weights
+
+    def _restore_fitted(self, state: dict[str, Any], weights: dict[str, np.ndarray]) -> None:
+        self.encoders_ = self.encoders_[: int(state.get("encoders", len(self.encoders_)))]
+        super()._restore_fitted(state, weights)
 
     def _keep(self, program: Any, model: Any, fits: list[tuple[Ridge, float]]) -> None:
         """Weights of the only layer, stacked where there are folds."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from tabdl.errors import ParameterError
 from tabdl.estimators.base import Estimator
+from tabdl.estimators.closed import ClosedForm
 from tabdl.estimators.prediction import Live
 from tabdl.estimators.rows import Fold, Rows, derive, rows_to_learn
 from tabdl.training.clock import Clock
@@ -82,6 +83,9 @@ class Mixture(Estimator):
             self.shares_ = find_shares(lambda shares: self._nats(y, mix(shares, outputs), weight, count), len(parts))
         elif not partial or not hasattr(self, "shares_"):
             self.shares_ = np.full(len(parts), 1 / len(parts))
+        for part in parts.values():
+            if isinstance(part, ClosedForm):
+                part._fit_whole(rows, folds, seed)
         first = next(iter(parts.values()))
         self.history_, self.best_epoch_ = first.history_, first.best_epoch_
         self.weights_ = {f"{name}/{path}": array for name, part in parts.items() for path, array in part.weights_.items()}
@@ -113,7 +117,8 @@ class Mixture(Estimator):
         return count * float(np.log(max(error, 1e-300)))
 
     def _mean_outputs(self, arrays: list[dict[str, np.ndarray]]) -> np.ndarray:
-        return mix(self.shares_, np.stack([part._mean_outputs(arrays) for part in self.parts_.values()]))
+        parts = self.parts_.values()
+        return mix(self.shares_, np.stack([part._mean_outputs(arrays[: len(part.encoders_)]) for part in parts]))
 
     def _warm_up(self) -> Any:
         for part in self.parts_.values():

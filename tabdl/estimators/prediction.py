@@ -85,8 +85,8 @@ class Predictor(Parameters, BaseEstimator):
 
     def _predict_frame(self, frame: Frame) -> np.ndarray:
         """Checked rows -> decoded outputs."""
-        codes = self.encoder_.codes(frame)
-        return self._predict_arrays([encoder.expand(codes, frame) for encoder in self.encoders_])
+        codes, made = self.encoder_.codes(frame), {}
+        return self._predict_arrays([encoder.expand(codes, frame, made) for encoder in self.encoders_])
 
     def _read(self, X: Any) -> Any:
         """The table as the network reads it."""

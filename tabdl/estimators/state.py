@@ -42,7 +42,7 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     }
     named = {f"encoder/{k}": v for k, v in arrays.items()} | {f"weights/{k}": v for k, v in weights.items()}
     for i, fold in enumerate(folds):
-        named |= {f"fold{i}/{k}": v for k, v in fold.state()[1].items()}
+        named |= {f"fold{i}/{k}": v for k, v in fold.state(estimator.encoder_)[1].items()}
     if hasattr(estimator, "radii_"):
         named["radii"] = estimator.radii_
     return state, named
@@ -67,7 +67,8 @@ def unpack(
         return estimator
     estimator.encoder_ = TableEncoder.from_state(state["encoder"], _under("encoder/", arrays))
     estimator.schema_ = estimator.encoder_.schema
-    folds = [TableEncoder.from_state(state["encoder"], _under(f"fold{i}/", arrays)) for i in range(int(state["folds"]))]
+    count, first = int(state["folds"]), estimator.encoder_
+    folds = [TableEncoder.from_state(state["encoder"], _under(f"fold{i}/", arrays), first) for i in range(count)]
     estimator.encoders_ = folds or [estimator.encoder_]
     kind = dict(state["target"])
     estimator.target_ = Target.kinds[kind.pop("kind")].from_state(kind)

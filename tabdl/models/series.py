@@ -28,7 +28,10 @@ class Series(SequenceNetwork):
 
     def networks(self, kind: str, folds: int) -> dict[str, Any]:
         """Unfitted estimators by name, for a kind of task and a number of folds."""
-        return {"rocket": find("rocket", kind)(), **{f"lite{i}": find("lite", kind)() for i in range(self.members)}}
+        parts = {"rocket": find("rocket", kind)(), **{f"lite{i}": find("lite", kind)() for i in range(self.members)}}
+        for part in parts.values():
+            part.automatic_training = (600, 12) if folds > 1 else part.automatic_training  # folds are several networks
+        return parts
 
 
 class SeriesClassifier(Mixture, Series, Classifier):

@@ -255,7 +255,8 @@ def _train_run(estimator: Any, program: Program, network: Any, run: Run, target:
         done = train(program, copies, _stacked(run.sources, target, program.model.input), run.settings, **told)
     else:
         stream = blocks.stream(run.seeds[0])
-        tables = ({k: v if k in backends.SHARED else v[None] for k, v in block.items()} for block in stream)
+        kinds = {*program.model.input, *backends.SHARED}
+        tables = ({k: v if k in backends.SHARED else v[None] for k, v in block.items() if k in kinds} for block in stream)
         with ahead(tables) as give:
             done = train(program, copies, give, run.settings, **told)
     weights = done.weights()
