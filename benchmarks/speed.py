@@ -142,7 +142,7 @@ def reads_tables(name: str) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", default=",".join(filter(reads_tables, tabdl.models.names())))
+    parser.add_argument("--models", default=",".join(filter(reads_tables, tabdl.models.names("Classifier"))))
     warnings.filterwarnings("ignore", message="columns dropped")
     parser.add_argument("--members", type=int, default=8)
     arguments = parser.parse_args()

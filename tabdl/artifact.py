@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -22,8 +23,8 @@ import numpy as np
 from tabdl import backends
 from tabdl.archive import read_archive, write_archive
 from tabdl.errors import ArtifactError, MissingDependency, ParameterError
-from tabdl.estimators.base import Estimator
 from tabdl.estimators.forecasting import PanelForecaster
+from tabdl.estimators.prediction import Predictor
 from tabdl.estimators.state import pack, unpack
 
 PROBE_ROWS = 8
@@ -68,7 +69,7 @@ def save(estimator: Any, path: str | os.PathLike[str], *, overwrite: bool = True
     """
     from sklearn.utils.validation import check_is_fitted
 
-    if not isinstance(estimator, (Estimator, PanelForecaster)):
+    if not isinstance(estimator, (Predictor, PanelForecaster)):
         kind = f"the class {estimator.__name__}" if isinstance(estimator, type) else type(estimator).__name__
         raise ParameterError(
             f"expected a fitted tabdl estimator, received {kind}; save the tabdl step alone, or use joblib for the whole"
@@ -170,7 +171,12 @@ def _versions() -> dict[str, str]:
     from tabdl import __version__
 
     packages = {name: metadata.version(name) for name in ("keras", "numpy", "scikit-learn")}
-    return {"tabdl": __version__, **packages, "python": platform.python_version(), "backend": backends.name()}
+    return {
+        "tabdl": __version__,
+        **packages,
+        "python": platform.python_version(),
+        "backend": backends.name() if "keras" in sys.modules else "none",
+    }
 
 
 def _saved_with(manifest: dict[str, Any]) -> str:

@@ -104,12 +104,12 @@ def choose_task(rows: LabelledRows, wanted: str) -> tuple[str, str]:
 
 def find_model(name: str, task: str) -> type:
     """Estimator class of an architecture, or of an installed package's entry point in the group "tabdl.models"."""
-    if name in models.names():
+    if name in models.names("Classifier", "Regressor"):
         return models.find(name, task)
     wanted = name if name.lower().endswith(task) else name + task.title()
     for entry in metadata.entry_points(group="tabdl.models", name=wanted):
         return entry.load()
-    known = sorted({*models.names(), *(e.name for e in metadata.entry_points(group="tabdl.models"))})
+    known = sorted({*models.names("Classifier", "Regressor"), *(e.name for e in metadata.entry_points(group="tabdl.models"))})
     raise ParameterError(f"expected a model among {', '.join(known)}, received {name!r}")
 
 

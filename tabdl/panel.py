@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,11 @@ class Panel:
         """One column of every series, (steps,)."""
         at = self.columns.index(name)
         return [part[:, at] for part in self.values]
+
+    def until_known(self, count: int) -> Panel:
+        """Up to the last step of each series at which one of its first `count` columns is known."""
+        ends = [np.flatnonzero(np.isfinite(part[:, :count]).any(axis=1))[-1] + 1 for part in self.values]
+        return replace(self, values=[part[:end] for part, end in zip(self.values, ends, strict=True)])
 
     def axis_after(self, series: int, horizon: int) -> np.ndarray:
         """Axis positions of the next `horizon` steps of a series."""

@@ -1,22 +1,71 @@
-"""Pictures: matplotlib figures, drawn without pyplot, so that nothing global changes."""
+"""Pictures: learning curves, and forecasts with their intervals. The only file that knows matplotlib."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import pandas as pd
+BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#4a5568"
+MOST_SERIES = 6  # panels of a picture of forecasts
 
-MOST_DRAWN = 4
-BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#718096"
+
+def plot_history(history: dict[str, list[float]], best_epoch: int, title: str, path: str | os.PathLike[str] | None = None) -> Any:
+    """Training loss and validation score by epoch, as a matplotlib Figure; saved when `path` is given."""
+    from matplotlib.figure import Figure
+
+    scores = [key for key in history if key.startswith("val_")]
+    figure = Figure(figsize=(7, 2.4 + 2.2 * len(scores)), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1 + len(scores), 1, sharex=True))
+    for panel, key in zip(panels, ["loss", *scores], strict=True):
+        panel.plot(history["epoch"], history[key], color=BLUE, marker=".", markersize=4)
+        panel.axvline(best_epoch, color=ORANGE, linewidth=1, linestyle="--")
+        panel.set_ylabel("training loss" if key == "loss" else "validation " + key.removeprefix("val_").replace("_", " "))
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_title(title, loc="left")
+    panels[-1].set_xlabel(f"epoch (dashed: best, {best_epoch})")
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def plot_forecast(
+    past: list[tuple[str, Any, np.ndarray]], ahead: list[tuple[Any, Any]], time: str, path: str | os.PathLike[str] | None = None
+) -> Any:
+    """History, forecast and intervals of the first series as a matplotlib Figure, a panel each; saved when `path` is given.
+
+    past: title, times and values of each series. ahead: times and the columns "mean", "q0.1" ... of each forecast.
+    """
+    from matplotlib.figure import Figure
+
+    shown = min(len(past), MOST_SERIES)
+    figure = Figure(figsize=(9, 0.8 + 2.4 * shown), layout="constrained")
+    for panel, (title, times, values), (next_times, forecast) in zip(
+        np.atleast_1d(figure.subplots(shown, 1)), past, ahead, strict=False
+    ):
+        panel.plot(times, values, color=GREY, linewidth=1, label="history")
+        bounds = [column for column in forecast if column.startswith("q")]
+        for low, high in zip(bounds[: len(bounds) // 2], bounds[::-1], strict=False):
+            share = float(high[1:]) - float(low[1:])
+            panel.fill_between(
+                next_times, forecast[low], forecast[high], color=BLUE, alpha=0.18, linewidth=0, label=f"{share:.0%}"
+            )
+        panel.plot(next_times, forecast["mean"], color=BLUE, linewidth=1.5, label="forecast")
+        panel.set_title(title, loc="left", fontsize=10)
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(loc="upper left", fontsize=8, ncols=4, frameon=False)
+    figure.axes[-1].set_xlabel(time)
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
 
 
 def plot_backtest(
-    forecasts: pd.DataFrame,
-    by_origin: pd.DataFrame,
+    forecasts: Any,
+    by_origin: Any,
     keys: list[str],
     time: str,
     *,
@@ -72,7 +121,7 @@ def _draw_fans(panel: Any, group: Any, methods: list[str], time: str) -> None:
     panel.plot(truth[time], truth["truth"], color="black", linewidth=1, marker=".", markersize=3, label="truth")
 
 
-def _draw_scores(panel: Any, mase: pd.DataFrame) -> None:
+def _draw_scores(panel: Any, mase: Any) -> None:
     """mase: one row a method, one column an origin."""
     width = 0.8 / len(mase)
     colors = dict(zip(mase.index, [BLUE, GREY, "#a0aec0", ORANGE], strict=False))
@@ -84,41 +133,3 @@ def _draw_scores(panel: Any, mase: pd.DataFrame) -> None:
     panel.set_ylabel("MASE")
     panel.set_xlabel("origin: the first step that is forecast")
     panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
-
-
-def plot_forecast(series: list[tuple[str, Any, np.ndarray, Any, Any]], path: str | os.PathLike[str] | None = None) -> Any:
-    """What is known of a few series, and fans of what follows.
-
-    series: (name, times, values, times ahead, their rows of a forecast). Returns a matplotlib Figure; saved when `path` is given.
-    """
-    from matplotlib.figure import Figure
-
-    shown = series[:MOST_DRAWN]
-    figure = Figure(figsize=(9, 2.4 * len(shown)), layout="constrained")
-    for panel, (name, times, values, ahead, rows) in zip(np.atleast_1d(figure.subplots(len(shown), 1)), shown, strict=True):
-        known, steps = (_drawable(part) for part in (times, ahead))
-        last = slice(-4 * len(steps), None)
-        panel.plot(known[last], values[last], color=GREY, linewidth=1)
-        bounds = [column for column in rows.columns if str(column).startswith("q0.")]
-        for low, high in zip(bounds[: len(bounds) // 2], reversed(bounds), strict=False):
-            panel.fill_between(steps, rows[low], rows[high], color=BLUE, alpha=0.18, linewidth=0)
-        panel.plot(steps, rows["mean"], color=BLUE, linewidth=1.4)
-        panel.set_title(name, loc="left", fontsize=10)
-        panel.grid(alpha=0.25)
-        panel.tick_params(labelsize=8)
-        panel.spines[["top", "right"]].set_visible(False)
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
-
-
-def _drawable(times: Any) -> np.ndarray:
-    """Times as matplotlib draws them; texts of dates are dates."""
-    import pandas as pd
-
-    series = pd.Series(times)
-    if isinstance(series.dtype, pd.PeriodDtype):
-        return series.dt.to_timestamp().to_numpy()
-    if pd.api.types.is_numeric_dtype(series.dtype):
-        return series.to_numpy()
-    return pd.to_datetime(series, utc=True).dt.tz_localize(None).to_numpy()

@@ -251,7 +251,7 @@ def test_the_installed_command_is_quiet_and_survives_a_closed_pipe(folder: Path)
 
 def test_help_says_which_networks_fit_knows() -> None:
     text = " ".join(run("fit", "-h").output.split())
-    networks = ", ".join(name for name in models.names() if name != "custom")
+    networks = ", ".join(name for name in models.names("Classifier") if name != "custom")
     assert f"Architecture: {networks}. A network of your own only by its entry point" in text
 
 

@@ -46,7 +46,7 @@ def test_network_params_leave_training_out():
     assert "epochs" not in params
 
 
-NETWORKS = {n: network_class(models.find(n, "classifier")) for n in models.names()}
+NETWORKS = {n: network_class(models.find(n, "classifier")) for n in models.names("Classifier")}
 ON_SERIES = [n for n, cls in NETWORKS.items() if "sequence" in cls.reads and hasattr(cls, "forward")]
 ON_TABLES = [n for n, cls in NETWORKS.items() if getattr(cls, "reads_tables", True) and hasattr(cls, "forward")]
 

@@ -28,7 +28,7 @@ def test_every_parameter_has_a_test() -> None:
     assert set(EFFECTS) - declared() == set(), "tests of parameters that no longer exist"
 
 
-@pytest.mark.parametrize("name", models.catalogue())
+@pytest.mark.parametrize("name", models.catalogue("Classifier", "Regressor"))
 def test_values_outside_the_documented_range_are_refused(name: str) -> None:
     cls = models.load_class(name)
     for parameter, field in cls.fields.items():

@@ -1,4 +1,4 @@
-"""What the figures show."""
+"""Learning curves and forecasts as figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabdl.pictures import plot_backtest
+from tabdl.pictures import plot_backtest, plot_forecast, plot_history
 
 DAYS = pd.date_range("2024-01-01", periods=4)
 FORECASTS = pd.DataFrame(
@@ -25,6 +25,40 @@ BY_ORIGIN = pd.DataFrame(
     {"mase": [1.0, 2.0, 3.0, 4.0]},
     index=pd.MultiIndex.from_product([["Model", "seasonal naive"], DAYS[[0, 2]]], names=["method", "origin"]),
 )
+HISTORY = {"epoch": [1, 2, 3], "loss": [0.9, 0.5, 0.4], "seconds": [0.1, 0.1, 0.1], "val_auc": [0.6, 0.8, 0.7]}
+
+
+def test_figure_shows_loss_score_and_best_epoch(tmp_path):
+    figure = plot_history(HISTORY, 2, "MLPClassifier", tmp_path / "curve.png")
+    loss, score = figure.axes
+    assert loss.get_title(loc="left") == "MLPClassifier"
+    assert loss.lines[0].get_ydata().tolist() == HISTORY["loss"]
+    assert score.lines[0].get_ydata().tolist() == HISTORY["val_auc"]
+    assert score.lines[1].get_xdata() == [2, 2]
+    assert score.get_ylabel() == "validation auc"
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_figure_without_validation_has_one_panel():
+    assert len(plot_history({k: v for k, v in HISTORY.items() if k != "val_auc"}, 3, "x").axes) == 1
+
+
+def test_a_fan_has_history_forecast_and_a_band_for_each_level(tmp_path):
+    times, after = pd.date_range("2024-01-01", periods=10), pd.date_range("2024-01-11", periods=3)
+    forecast = pd.DataFrame(
+        {"mean": [1.0, 2, 3], "q0.025": [-1.0, 0, 1], "q0.1": [0.0, 1, 2], "q0.9": [2.0, 3, 4], "q0.975": [3.0, 4, 5]}
+    )
+    figure = plot_forecast(
+        [(f"series {i}", times, np.arange(10.0)) for i in range(8)], [(after, forecast)] * 8, "day", tmp_path / "fan.png"
+    )
+    assert len(figure.axes) == 6
+    first = figure.axes[0]
+    assert first.get_title(loc="left") == "series 0"
+    assert first.lines[0].get_ydata().tolist() == list(range(10))
+    assert first.lines[1].get_ydata().tolist() == [1, 2, 3]
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["history", "95%", "80%", "forecast"]
+    assert figure.axes[-1].get_xlabel() == "day"
+    assert (tmp_path / "fan.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_backtest_has_a_panel_a_series_and_one_of_scores(tmp_path):

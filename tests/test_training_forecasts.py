@@ -68,9 +68,11 @@ def test_gaps_and_short_series_are_forecast() -> None:
     fitted = fit_forecasts(values, 6, (12,))
     for i, part in enumerate(values):
         assert np.isfinite(forecast(fitted.final, part, i)).all()
-    _, after, whose = cut_windows(fitted.final, fitted.series, 130, 0, 10_000)
-    assert np.isnan(after[whose == 0]).any()
-    assert not np.isnan(after[whose == 2]).any()
+    cut = cut_windows(fitted.final, fitted.series, 130, 0, 10_000)
+    assert np.isnan(cut.after[cut.series == 0]).any()
+    for seen, after, step in zip(*(part[cut.series == 2] for part in (cut.seen, cut.after, cut.begin)), strict=True):
+        np.testing.assert_array_equal(after, values[2][step : step + 6])
+        assert seen[-1] == values[2][step - 1]
 
 
 @pytest.mark.parametrize("steps", [2, 3, 5, 11])

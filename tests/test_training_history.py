@@ -1,4 +1,4 @@
-"""The learning curve as a figure and as inline SVG."""
+"""The learning curve as inline SVG."""
 
 from __future__ import annotations
 
@@ -6,24 +6,9 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from tabdl.training.history import curve_svg, plot_history
+from tabdl.training.history import curve_svg
 
 HISTORY = {"epoch": [1, 2, 3], "loss": [0.9, 0.5, 0.4], "seconds": [0.1, 0.1, 0.1], "val_auc": [0.6, 0.8, 0.7]}
-
-
-def test_figure_shows_loss_score_and_best_epoch(tmp_path):
-    figure = plot_history(HISTORY, 2, "MLPClassifier", tmp_path / "curve.png")
-    loss, score = figure.axes
-    assert loss.get_title(loc="left") == "MLPClassifier"
-    assert loss.lines[0].get_ydata().tolist() == HISTORY["loss"]
-    assert score.lines[0].get_ydata().tolist() == HISTORY["val_auc"]
-    assert score.lines[1].get_xdata() == [2, 2]
-    assert score.get_ylabel() == "validation auc"
-    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_figure_without_validation_has_one_panel():
-    assert len(plot_history({k: v for k, v in HISTORY.items() if k != "val_auc"}, 3, "x").axes) == 1
 
 
 @pytest.mark.parametrize("length", [1, 2, 3])

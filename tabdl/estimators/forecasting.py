@@ -1,60 +1,84 @@
-"""What every forecaster does: read a long table, learn from windows, forecast with intervals."""
+"""What every forecaster does: read a long table, forecast each series, with intervals and the effects of what is known ahead."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
+from tabdl.encoding.covariates import Covariates
 from tabdl.encoding.windows import Series
 from tabdl.errors import ParameterError, SchemaError
-from tabdl.estimators.roles import Covariates, Roles, read_panel
+from tabdl.estimators.conformal import Bands, learn_bands
+from tabdl.estimators.forecaststate import forecast_state, restore_forecast
+from tabdl.estimators.histories import History, Roles, read_future, read_history, without_gaps
 from tabdl.panel import Panel
 from tabdl.params import Parameters, param
 from tabdl.seasons import find_seasons
 from tabdl.times import Calendar
-from tabdl.training import effects
-from tabdl.training.forecasts import Forecasts, fit_forecasts
-from tabdl.training.linear import change
+from tabdl.training.effects import (
+    Effects,
+    Features,
+    calendar_features,
+    errors_of,
+    fit_effects,
+    hold_past,
+    news_of,
+    window_features,
+)
+from tabdl.training.forecasts import Fitted, Forecasts, Windows, change, cut_windows, fit_forecasts, scales
 
-COVERAGES = 200  # steps of the coverage for which there are radii
-GAP_SEASONS = 4  # kept before the steps that a forecast sees: gaps are filled from them
-SMOOTHED = 0.1  # of the horizon: steps on either side that share their errors
+ERROR_WINDOWS = 20_000  # held out, from which intervals are learned
 
 
 class PanelForecaster(Parameters, BaseEstimator):
-    """Base of forecasters: `fit` on a long table, one row a series and step, `predict` the steps that follow."""
+    """Base of forecasters: `fit` on a long table, `predict` what follows, in one tidy table."""
 
-    horizon: int | str = param("auto", "steps to forecast; 'auto': a season", low=1, options=("auto",))
-    time: str = param("time", "column of the times: dates, times, periods, texts of these, or whole numbers")
-    id: str | tuple[str, ...] | None = param(None, "column or columns that tell the series apart; None: there is one series")
-    target: str | tuple[str, ...] = param("y", "column to forecast, or several; numbers, gaps allowed")
-    known: str | tuple[str, ...] | None = param(None, "columns whose future is known, such as promotions; any kind")
-    past: str | tuple[str, ...] | None = param(None, "columns that are known up to now only; for networks")
-    static: str | tuple[str, ...] | None = param(None, "columns that tell what a series is; for networks")
-    lookback: int | str = param("auto", "steps that a forecast sees; 'auto': chosen on steps held out", low=1, options=("auto",))
-    season: int | str = param("auto", "steps in a season, 1 for none; 'auto': found", low=1, options=("auto",))
+    horizon: int = param(1, "steps to forecast", low=1)
+    time: str | None = param(None, "column of times: dates, dates as text, or whole numbers")
+    id: str | tuple[str, ...] | None = param(None, "column, or columns, that tell series apart; None: one series")
+    target: str | tuple[str, ...] = param("target", "column to forecast, or several")
+    known: str | tuple[str, ...] | None = param(None, "columns that are known ahead, such as promotions")
+    past: str | tuple[str, ...] | None = param(None, "columns that are known up to the last step only")
+    static: str | tuple[str, ...] | None = param(None, "columns with one value a series; `Ridge` leaves them to networks")
+    lookback: int | str = param(
+        "auto", "steps that a forecast sees; 'auto': what held-out steps speak for", low=1, options=("auto",)
+    )
+    season: int | tuple[int, ...] | str = param(
+        "auto",
+        "steps after which a series repeats itself, or several such numbers, the main one first; 'auto': cycles of the calendar "
+        "that the series have",
+        low=1,
+        options=("auto",),
+    )
+    calendar: bool = param(True, "whether hour, day of the week and month may move forecasts, where that helps on held-out steps")
+    keep_history: bool = param(
+        False, "whether a saved file holds the last steps of the training table, so that it can forecast them"
+    )
 
+    roles_: Roles
     calendar_: Calendar
-    model_: Forecasts
-    known_: Covariates | None
-    names_: list[tuple[str, tuple]]
-    history_: Panel | None
+    covariates_: Covariates
+    ids_: list[tuple]
+    forecasts_: Forecasts
+    effects_: Effects
+    bands_: Bands
+    scales_: np.ndarray
+    recent_: Panel | None
+
+    # ---- fit -------------------------------------------------------------------------------------------------------
 
     def fit(self, table: Any, y: None = None) -> Any:
-        """Learn from a long table.
+        """Learn from a long table: a row for each step of each series, in any order.
 
         Parameters
         ----------
-        table : table of pandas, polars, pyarrow or a dict of columns
-            One row a series and step, in any order. Missing steps and NaN are gaps; rows after the last one with a target, whose
-            covariates are known already, are left alone.
-        y : None
-            The target is a column of the table.
+        table : long table of pandas, polars or pyarrow, list of dicts, dict of columns
+            Missing steps and cells are gaps.
+        y : ignored; the target is a column of the table
 
         Returns
         -------
@@ -62,288 +86,256 @@ class PanelForecaster(Parameters, BaseEstimator):
 
         Raises
         ------
-        ParameterError, SchemaError
-            When parameters or columns cannot be used; the message says what to change.
+        ParameterError, SchemaError, TargetError
+            When parameters or table cannot be used; the message says what to change.
         """
-        before = dict(self.__dict__)
-        try:
-            self.check_params()
-            self._fit(table)
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        self.check_params()
+        roles = self._roles()
+        history = read_history(table, roles, None, None, "fit")
+        self._check_lengths(history.panel)
+        channels = [column for part in history.panel.values for column in part[:, : len(roles.targets)].T.copy()]
+        seasons = self._seasons(channels, history.panel.calendar)
+        fitted = fit_forecasts(channels, self.horizon, seasons, None if isinstance(self.lookback, str) else self.lookback)
+        self.roles_, self.calendar_ = roles, history.panel.calendar
+        self.covariates_ = history.covariates
+        self.ids_ = history.panel.keys
+        self._learn(fitted, self._features(history))
+        self.recent_ = _last_steps(history.panel, self.forecasts_.lookback)
+        self.n_features_in_ = len(roles.names)
         return self
 
-    def _fit(self, table: Any) -> None:
-        roles = Roles.of(self)
-        frame = roles.read(table, [*roles.targets, *roles.known, *roles.past, *roles.static])
-        self.known_ = Covariates.fit(frame, roles.known)
-        panel, _ = read_panel(roles, table, self.known_)
-        self.calendar_ = panel.calendar
-        values = [part for target in roles.targets for part in panel.column(target)]  # the series of one target after the other
-        self._choose_sizes(values, panel)
-        _refuse_short(panel, self.horizon_)
-        lookback = None if isinstance(self.lookback, str) else self.lookback
-        fitted = fit_forecasts(values, self.horizon_, self.seasons_, lookback)
-        self.model_, self.lookback_, self.score_ = fitted.final, fitted.final.lookback, float(fitted.final.score)
-        self.names_ = [(target, key) for target in roles.targets for key in panel.keys]
-        self.scales_ = np.array([_scale(part, self.season_) for part in values])
-        levels = np.array([np.nanmean(np.abs(part)) for part in values])
-        self.spread_ = float(np.median(self.scales_ / np.maximum(levels, 1e-300)))
-        self._learn_rest(fitted.trial, fitted.series, fitted.held, panel, len(roles.targets))
-        self.history_ = _last_steps(panel, self.lookback_ + GAP_SEASONS * self.season_)
+    def _roles(self) -> Roles:
+        return Roles.of(self.time, self.id, self.target, self.known, self.past, self.static)
 
-    def _choose_sizes(self, values: list[np.ndarray], panel: Panel) -> None:
-        found = find_seasons(values, panel.calendar.frequency) if isinstance(self.season, str) else (int(self.season),)
-        self.seasons_, self.season_ = found, found[0]
-        self.horizon_ = found[0] if isinstance(self.horizon, str) else int(self.horizon)
+    def _check_lengths(self, panel: Panel) -> None:
+        longest = int(panel.steps.max())
+        if longest < 2 * self.horizon:
+            raise SchemaError(
+                f"expected a series of at least {2 * self.horizon} steps, twice the horizon, received {longest} in the longest; "
+                "add steps, or lower horizon"
+            )
 
-    def _learn_rest(self, trial: Forecasts, series: list[Series], held: int, panel: Panel, targets: int) -> None:
-        """Effects of known covariates, and how far off forecasts are: from steps that `trial` has not seen."""
-        inside = effects.place_windows(series, self.horizon_, held, inside=True)
-        self.effects_ = np.zeros(0 if self.known_ is None else self.known_.width)
-        covariates = self._covariates(panel, series, targets) if self.known_ is not None else None
-        if covariates is not None and len(inside):
-            before = effects.place_windows(series, self.horizon_, held, inside=False)
-            if len(before):
-                parts = [self._explained(trial, series, covariates, part) for part in (before, inside)]
-                penalty, own = effects.choose_effects(trial, *parts)
-                x, error = (np.concatenate(both) for both in zip(*parts, strict=True))
-                self.effects_ = effects.fit_effects(x, error, penalty)
-                error = parts[1][1] - parts[1][0] @ own
-                self.radii_ = learn_radii(error)
-                return
-        error = self._scaled_errors(trial, series, inside) if len(inside) else np.zeros((0, self.horizon_))
-        self.radii_ = learn_radii(error)
+    def _seasons(self, channels: Sequence[np.ndarray], calendar: Calendar) -> tuple[int, ...]:
+        if isinstance(self.season, str):
+            return find_seasons(channels, calendar.frequency)
+        return (self.season,) if isinstance(self.season, (int, np.integer)) else tuple(self.season)
 
-    def _covariates(self, panel: Panel, series: list[Series], targets: int) -> list[list[Series]]:
-        """By covariate, one a series of `series`, padded alike."""
-        found = []
-        for i in range(len(panel.columns) - targets):
-            own = [Series.of(part, series[0].lookback, self.season_) for part in panel.column(f"known {i}")]
-            found.append(own * targets)
-        return found
+    def _learn(self, fitted: Fitted, features: Features) -> None:
+        """From what was fitted to the series alone: effects of covariates, and intervals from held-out steps."""
+        effects, tried = fit_effects(fitted, features)
+        held = fitted.held or max(part.steps for part in fitted.series)  # too short to hold steps out: those learned from
+        scale = scales(fitted.trial, fitted.series, fitted.held)
+        windows = cut_windows(fitted.trial, fitted.series, held, 0, ERROR_WINDOWS)
+        forecast = fitted.trial(windows.seen, windows.series)
+        if tried.coefficients.any():
+            news = news_of(fitted.trial, window_features(features, windows, fitted.trial.lookback, self.horizon))
+            forecast = tried(forecast, news, windows.series % features.targets, scale[windows.series], fitted.trial.log)
+        errors = errors_of(fitted.trial, forecast, windows, scale)
+        self.forecasts_, self.effects_ = fitted.final, effects
+        self.bands_ = learn_bands(errors, windows.series, len(fitted.series))
+        self.scales_ = scales(fitted.final, fitted.series, 0)
 
-    def _scaled_errors(self, model: Forecasts, series: list[Series], windows: effects.Windows) -> np.ndarray:
-        seen, known = windows.seen(series, model.lookback), windows.known(series, model.lookback)
-        scale = effects.scale_of(seen, known, self.season_, self.scales_[windows.whose][:, None])
-        return (windows.ahead(series, self.horizon_) - model(seen, windows.whose)) / scale
+    def _features(self, history: History) -> Features:
+        """Known and past features, and those of the calendar."""
+        panel, frequency = history.panel, history.panel.calendar.frequency
+        axes = [start + frequency.step * np.arange(len(part)) for start, part in zip(panel.starts, panel.values, strict=True)]
+        calendar = [calendar_features(axis, frequency) for axis in axes]
+        values = [np.concatenate(pair, axis=1) for pair in zip(history.features, calendar, strict=True)]
+        own, dates = history.features[0].shape[1], calendar[0].shape[1]
+        covariates = np.arange(own + dates) < own
+        groups = [covariates, covariates | True, ~covariates] if self.calendar else [covariates]
+        return Features(values, self._is_past(own + dates), groups, len(history.panel.columns) - own)
 
-    def _explained(
-        self, model: Forecasts, series: list[Series], covariates: list[list[Series]], windows: effects.Windows
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """News (windows, horizon, covariates) and scaled errors (windows, horizon)."""
-        past = np.stack([windows.seen(one, model.lookback) for one in covariates], axis=-1)
-        ahead = np.stack([windows._gather([p.values for p in one], 0, self.horizon_) for one in covariates], axis=-1)
-        return effects.news(model.kernel, past, ahead), self._scaled_errors(model, series, windows)
+    def _is_past(self, width: int) -> np.ndarray:
+        owners = self.covariates_.owners
+        return np.array([owner in self.roles_.past for owner in owners] + [False] * (width - len(owners)))
 
-    # ---- forecasts -------------------------------------------------------------------------------------------------
+    # ---- predict ---------------------------------------------------------------------------------------------------
 
     def predict(self, history: Any = None, future: Any = None, *, levels: Sequence[float] = (0.8, 0.95)) -> Any:
-        """Forecast the next `horizon_` steps of every series.
+        """What follows the last step of each series.
 
         Parameters
         ----------
-        history : long table, optional
-            What is known up to now, with the columns of `fit`: other series and shorter ones are fine. None: the table of `fit`,
-            which a model loaded from a file has not.
-        future : long table, optional
-            Rows of the steps ahead with ids, times and the `known` columns; needed where there are such columns.
-        levels : sequence of float
-            Shares of the truths that central intervals shall hold, between 0 and 1.
+        history : long table with the columns of `fit`, optional
+            The steps before the forecast; None: those of the training table. Series that were not in the training table, and
+            shorter ones than the lookback, are forecast too.
+        future : long table with id, time and the `known` columns of the next `horizon` steps
+            Not needed without `known`; other rows and columns are ignored.
+        levels : shares of the steps that central intervals shall hold, each between 0 and 1
 
         Returns
         -------
-        pandas.DataFrame, one row a series and step: ids and time as in the table, "target" if there are several, "mean", and the
-        bounds of the intervals as quantiles, such as "q0.1" and "q0.9" for 0.8.
+        A pandas DataFrame with a row for each series and step: id columns, time, "target" where there are several targets,
+        "mean", and the bounds of the intervals in ascending order, "q0.1" and "q0.9" for the level 0.8.
 
         Raises
         ------
-        SchemaError
-            When times do not fit those of `fit`, or known covariates of a step ahead are missing.
+        SchemaError, TargetError
+            When the tables do not fit what was learned, or a known covariate is missing for a step.
         """
         self._check_fitted()
-        bounds = check_levels(levels)
-        roles, panel = Roles.of(self), self._panel(history)
-        mean, scale = self._forecast(panel, future, roles)
-        return self._tidy(panel, roles, mean, scale, bounds)
+        shares = _shares(levels)
+        past = self._read(history)
+        known = read_future(future, self.roles_, self.covariates_, past.panel, self.horizon_)
+        windows = self._windows(past.panel)
+        mean, spread = self._forecast(past, known, windows)
+        bounds = [self._add(mean, spread, self.bands_.at(share, windows.series)) for share in shares]
+        return self._tidy(past.panel, mean, bounds, shares)
 
-    def _panel(self, history: Any) -> Panel:
+    def _read(self, history: Any) -> History:
         if history is not None:
-            return read_panel(Roles.of(self), history, self.known_, self.calendar_, "the history")[0]
-        if self.history_ is None:
-            raise ParameterError(
-                "history=None stands for the table of fit, which a file does not hold; give the rows up to now as history="
-            )
-        return self.history_
-
-    def _forecast(self, panel: Panel, future: Any, roles: Roles) -> tuple[np.ndarray, np.ndarray]:
-        """(targets * series, horizon) forecasts, and scales (targets * series, 1)."""
-        numbers = {name: i for i, name in enumerate(self.names_)}
-        whose = np.array([numbers.get((target, key), -1) for target in roles.targets for key in panel.keys])
-        series = [Series.of(part, self.lookback_, self.season_) for target in roles.targets for part in panel.column(target)]
-        seen, known = (np.stack(parts) for parts in zip(*(part.window(self.lookback_) for part in series), strict=True))
-        usual = np.where(whose >= 0, self.scales_[whose], [self._scale_of_new(part) for part in series])[:, None]
-        scale = effects.scale_of(seen, known, self.season_, usual)
-        mean = self.model_(seen, whose)
-        if self.known_ is not None:
-            x = np.tile(self._news(panel, future, roles), (len(roles.targets), 1, 1))
-            mean = mean + scale * (x @ self.effects_)
-        return mean, scale
-
-    def _scale_of_new(self, series: Series) -> float:
-        """Of a series that fit has not seen: its own changes, or where it is short what is usual at its level."""
-        values = series.values[series.lookback :]
-        if np.count_nonzero(series.known) > 2 * self.season_:
-            return _scale(values, self.season_)
-        return max(self.spread_ * float(np.abs(values).mean()), 1e-300)
-
-    def _news(self, panel: Panel, future: Any, roles: Roles) -> np.ndarray:
-        """(series, horizon, covariates) of a panel."""
-        ahead = self._ahead(panel, future, roles)
-        past = [
-            [Series.of(part, self.lookback_, self.season_).window(self.lookback_)[0] for part in panel.column(f"known {i}")]
-            for i in range(ahead.shape[2])
-        ]
-        return effects.news(self.model_.kernel, np.stack([np.stack(one) for one in past], axis=-1), ahead)
-
-    def _ahead(self, panel: Panel, future: Any, roles: Roles) -> np.ndarray:
-        """Known covariates of the steps to forecast, (series, horizon, width)."""
-        if future is None or self.known_ is None:
+            return read_history(history, self.roles_, self.covariates_, self.calendar_, "history")
+        if self.recent_ is None:
             raise SchemaError(
-                f"known={list(roles.known)} expects future=, a table of the steps ahead with these columns; give it"
+                "history=None: expected the last steps of the training table, received a loaded model, which keeps no rows; give "
+                "them as history=, or save a model with keep_history=True"
             )
-        told = _read_future(roles, future, self.known_, panel.calendar)
-        place = {key: i for i, key in enumerate(told.keys)}
-        size, found = panel.calendar.frequency.step, []
-        for i, key in enumerate(panel.keys):
-            axis = panel.axis_after(i, self.horizon_)
-            own = place.get(key)
-            at = (axis - told.starts[own]) // size if own is not None else np.full(len(axis), -1)
-            grid = told.values[own] if own is not None else np.zeros((0, 1))
-            lost = (at < 0) | (at >= len(grid))
-            lost[~lost] = np.isnan(grid[at[~lost], 0])
-            if lost.any():
-                when = panel.calendar.show(int(axis[int(np.argmax(lost))]))
-                raise SchemaError(
-                    f"future= expects a row of {panel.name(i)} at {when} with {list(roles.known)}, received none; add it, with "
-                    "gaps where unknown"
-                )
-            found.append(grid[at][:, 1:])
-        return np.stack(found)
+        targets = len(self.roles_.targets)
+        return History(self.recent_, self.covariates_, [without_gaps(part[:, targets:]) for part in self.recent_.values])
 
-    def _tidy(self, panel: Panel, roles: Roles, mean: np.ndarray, scale: np.ndarray, bounds: list[float]) -> Any:
+    def _windows(self, panel: Panel) -> Windows:
+        """The last window of each target of each series."""
+        model, targets = self.forecasts_, len(self.roles_.targets)
+        number = {key: i for i, key in enumerate(self.ids_)}
+        series = [number.get(key, -1) for key in panel.keys]
+        whose = [-1 if i < 0 else i * targets + target for i in series for target in range(targets)]
+        seen = [
+            Series.of(column, model.lookback, min(model.seasons[0], model.lookback)).window(model.lookback)[0]
+            for part in panel.values
+            for column in part[:, :targets].T
+        ]
+        begin = np.repeat(panel.steps, targets)
+        return Windows(np.stack(seen), np.zeros((len(seen), self.horizon_)), np.array(whose), begin)
+
+    def _forecast(self, past: History, known: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+        """Means (windows, horizon), and in the units of intervals the scale of each window (windows,)."""
+        model, targets = self.forecasts_, len(self.roles_.targets)
+        forecast = model(windows.seen, windows.series)
+        own = np.array([change(seen, model.seasons[0]) for seen in windows.seen])
+        usual = float(np.median(self.scales_))
+        scale = np.where(windows.series < 0, np.where(own > 0, own, usual), self.scales_[windows.series])
+        if self.effects_.coefficients.any():
+            features = np.stack([self._ahead(past, known, i) for i in range(len(past.panel))])
+            news = np.repeat(news_of(model, features), targets, axis=0)
+            forecast = self.effects_(forecast, news, np.arange(len(forecast)) % targets, scale, model.log)
+        return forecast, scale
+
+    def _ahead(self, past: History, known: np.ndarray, series: int) -> np.ndarray:
+        """Features of one series' last window and of the steps that follow, (lookback + horizon, features)."""
+        panel, lookback, frequency = past.panel, self.forecasts_.lookback, self.calendar_.frequency
+        seen = past.features[series][-lookback:]
+        seen = np.concatenate([np.repeat(seen[:1], lookback - len(seen), axis=0), seen])
+        ahead = np.concatenate([known[series], np.zeros((self.horizon_, seen.shape[1] - known.shape[2]))], axis=1)
+        axis = panel.axis_after(series, 1) + frequency.step * np.arange(-lookback, self.horizon_)
+        values = np.concatenate([np.concatenate([seen, ahead]), calendar_features(axis, frequency)], axis=1)
+        short = lookback - len(past.features[series])
+        if short > 0:  # as in training: before its first step a series stays as it was there
+            values[:short] = values[short]
+        return hold_past(values[None], self._is_past(values.shape[1]), lookback)[0]
+
+    def _add(self, mean: np.ndarray, scale: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """A forecast moved by errors in the units in which they were learned."""
+        return mean * np.exp(error) if self.forecasts_.log else mean + scale[:, None] * error
+
+    def _tidy(self, panel: Panel, mean: np.ndarray, bounds: list[np.ndarray], shares: Sequence[float]) -> Any:
         import pandas as pd
 
-        parts, horizon = [], self.horizon_
-        axis = np.concatenate([panel.axis_after(i, horizon) for i in range(len(panel))])
-        for t, target in enumerate(roles.targets):
-            rows = slice(t * len(panel), (t + 1) * len(panel))
-            columns: dict[str, Any] = {name: np.repeat(cells, horizon) for name, cells in panel.ids.items()}
-            columns[roles.time] = panel.calendar.write(axis)
-            if len(roles.targets) > 1:
-                columns["target"] = target
-            columns["mean"] = mean[rows].ravel()
-            for bound in bounds:
-                radius = np.sign(bound - 0.5) * scale[rows] * self._radius(abs(2 * bound - 1))
-                columns[f"q{bound:g}"] = (mean[rows] + radius).ravel()
-            parts.append(pd.DataFrame(columns))
-        return pd.concat(parts, ignore_index=True)
+        targets, horizon = self.roles_.targets, self.horizon_
+        rows = np.repeat(np.arange(len(panel)), len(targets) * horizon)
+        axis = np.concatenate([np.tile(panel.axis_after(i, horizon), len(targets)) for i in range(len(panel))])
+        columns: dict[str, Any] = {name: pd.Series(cells[rows]).infer_objects() for name, cells in panel.ids.items()}
+        columns[self.roles_.time] = self.calendar_.write(axis)
+        if len(targets) > 1:
+            columns["target"] = np.tile(np.repeat(np.array(targets, dtype=object), horizon), len(panel))
+        columns["mean"] = mean.ravel()
+        columns |= {f"q{share:g}": bound.ravel() for share, bound in zip(shares, bounds, strict=True)}
+        return pd.DataFrame(columns)
 
-    def _radius(self, level: float) -> np.ndarray:
-        """(horizon,) in scales of a window, of an interval that shall hold the share `level`."""
-        place = level * COVERAGES
-        low = int(np.floor(place))
-        part = place - low
-        return self.radii_[:, low] * (1 - part) + self.radii_[:, min(low + 1, COVERAGES)] * part
+    # ---- saving ------------------------------------------------------------------------------------------------------
+
+    @property
+    def contains_rows(self) -> bool:
+        """Whether a saved file would hold rows of the training table."""
+        return self.keep_history
+
+    def _own_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What a saved model holds beside parameters: plain JSON, and arrays by name."""
+        return forecast_state(self)
+
+    def _restore_own(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """The opposite of `_own_state`."""
+        self.roles_ = self._roles()
+        restore_forecast(self, state, arrays)
 
     def _sample_codes(self, rows: int, rng: np.random.Generator) -> np.ndarray:
-        """Made-up windows, (rows, lookback)."""
-        steps = np.arange(self.lookback_) * 2 * np.pi / max(self.season_, 2)
-        return 10 + 3 * np.sin(steps + rng.uniform(0, 6, (rows, 1))) + rng.uniform(0, 1, (rows, self.lookback_))
+        """Synthetic windows for `_predict_codes`, (rows, lookback)."""
+        return np.abs(rng.normal(10, 1, (rows, self.forecasts_.lookback))) + np.arange(rows)[:, None]
 
     def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
-        return self.model_(codes, np.full(len(codes), -1))
+        series = np.arange(len(codes)) % len(self.forecasts_.mixture)
+        return self.forecasts_(codes, series) + self.bands_.at(0.9, series)
+
+    # ---- what a fitted forecaster shows ------------------------------------------------------------------------------
+
+    @property
+    def horizon_(self) -> int:
+        return self.forecasts_.horizon
+
+    @property
+    def lookback_(self) -> int:
+        """Steps that a forecast sees."""
+        return self.forecasts_.lookback
+
+    @property
+    def season_(self) -> int:
+        """The main season in steps, 1 without one."""
+        return self.forecasts_.seasons[0]
+
+    @property
+    def score_(self) -> float:
+        """Error on the held-out steps over that of the seasonal naive forecast; NaN where none were held out."""
+        return self.forecasts_.score
 
     def plot_forecast(
-        self, history: Any = None, future: Any = None, *, levels: Sequence[float] = (0.8, 0.95), path: Any = None
+        self, path: Any = None, history: Any = None, future: Any = None, *, levels: Sequence[float] = (0.8, 0.95)
     ) -> Any:
-        """Forecasts of up to four series after what is known, with intervals, as a matplotlib Figure; parameters of `predict`.
+        """History, forecasts and intervals of the first series as a matplotlib Figure; saved when `path` is given.
 
-        path: where the picture is saved, if given.
+        The other parameters are those of `predict`.
         """
         from tabdl.pictures import plot_forecast
 
         forecast = self.predict(history, future, levels=levels)
-        roles, panel = Roles.of(self), self._panel(history)
-        drawn = []
-        for t, target in enumerate(roles.targets):
-            for i in range(len(panel)):
-                start = (t * len(panel) + i) * self.horizon_
-                name = ", ".join([target, *(str(cell) for cell in panel.keys[i])])
-                own = forecast.iloc[start : start + self.horizon_]
-                drawn.append((name, panel.times(i), panel.column(target)[i], own[roles.time].array, own))
-        return plot_forecast(drawn, path)
+        panel, targets, horizon = self._read(history).panel, self.roles_.targets, self.horizon_
+        parts = [forecast.iloc[start : start + horizon] for start in range(0, len(forecast), horizon)]
+        titles = [f"{target}, {panel.name(i)}" if self.roles_.ids else target for i in range(len(panel)) for target in targets]
+        times = [panel.times(i) for i in range(len(panel)) for _ in targets]
+        values = [column for part in panel.values for column in part[:, : len(targets)].T]
+        past = [(title, when, v[-3 * self.lookback_ :]) for title, when, v in zip(titles, times, values, strict=True)]
+        past = [(title, when[-len(v) :], v) for title, when, v in past]
+        return plot_forecast(past, [(part[self.roles_.time], part) for part in parts], self.roles_.time, path)
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "model_"):
+        if not hasattr(self, "forecasts_"):
             raise NotFittedError(f"This {type(self).__name__} instance is not fitted yet; call `fit` with a long table first")
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
+        return hasattr(self, "forecasts_")
 
 
-def learn_radii(error: np.ndarray) -> np.ndarray:
-    """Conformal radii (horizon, COVERAGES + 1) from scaled errors (windows, horizon), those of near steps together."""
-    horizon, sizes = error.shape[1], np.abs(error)
-    reach = round(SMOOTHED * horizon)
-    radii = np.full((horizon, COVERAGES + 1), np.nan)
-    for step in range(horizon):
-        near = sizes[:, max(step - reach, 0) : step + reach + 1]
-        near = np.sort(near[np.isfinite(near)])
-        if len(near):
-            rank = np.ceil((len(near) + 1) * np.arange(COVERAGES + 1) / COVERAGES).astype(int)
-            radii[step] = np.append(0.0, near)[np.minimum(rank, len(near))]
-    return radii
+def _shares(levels: Sequence[float]) -> list[float]:
+    """Shares below the bounds of central intervals, ascending."""
+    for level in levels:
+        if not 0 < level < 1:
+            raise ParameterError(f"levels={levels!r}: expected shares between 0 and 1 such as (0.8, 0.95)")
+    return sorted({round(0.5 + sign * level / 2, 9) for level in levels for sign in (-1, 1)})
 
 
-def check_levels(levels: Sequence[float]) -> list[float]:
-    """Ends of central intervals, ascending: (0.8,) -> [0.1, 0.9]."""
-    wrong = [level for level in levels if not 0 < level < 1]
-    if wrong:
-        raise ParameterError(f"levels={tuple(levels)!r}: expected shares between 0 and 1, such as (0.8, 0.95)")
-    ends = {round(end, 10) for level in levels for end in ((1 - level) / 2, (1 + level) / 2)}
-    return sorted(ends)
-
-
-def _scale(values: np.ndarray, season: int) -> float:
-    """Root mean square of what changes over a season in a series, above zero."""
-    known = values[np.isfinite(values)]
-    return max(change(known, season), 1e-9 * float(np.abs(known).max(initial=0)), 1e-300)
-
-
-def _refuse_short(panel: Panel, horizon: int) -> None:
-    longest = int(panel.steps.max())
-    if longest < horizon + 2:
-        raise SchemaError(
-            f"expected a series of {horizon + 2} steps or more for horizon={horizon}, the longest has {longest}; add rows, or "
-            "forecast fewer steps"
-        )
-
-
-def _last_steps(panel: Panel, most: int) -> Panel:
-    """What a forecast sees, and what its gaps are filled from."""
-    starts = panel.starts + panel.calendar.frequency.step * np.maximum(panel.steps - most, 0)
-    return replace(panel, starts=starts, values=[part[-most:].copy() for part in panel.values])
-
-
-def _read_future(roles: Roles, future: Any, known: Covariates, calendar: Calendar) -> Panel:
-    """Panel of the steps ahead: a column of ones, then the covariates."""
-    from tabdl.panel import make_panel
-    from tabdl.times import read_times
-
-    frame = roles.read(future, roles.known, "future")
-    numbers = np.column_stack([np.ones(frame.rows), known.encode(frame)])
-    times, type = read_times(future, roles.time)
-    return make_panel(times, type, roles.ids_of(frame), numbers, ["there", *map(str, range(known.width))], calendar)
+def _last_steps(panel: Panel, lookback: int) -> Panel:
+    """The last `lookback` steps of each series."""
+    kept = [part[-lookback:].copy() for part in panel.values]
+    cut = np.array([len(part) - len(last) for part, last in zip(panel.values, kept, strict=True)])
+    return Panel(
+        panel.calendar, panel.ids, panel.starts + cut * panel.calendar.frequency.step, kept, panel.columns, panel.first_rows
+    )

@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import MissingDependency, SchemaError
 from tabdl.estimators.html import estimator_html
+from tabdl.estimators.state import restore_table, table_state
 from tabdl.frames import Frame
 from tabdl.params import Parameters
 from tabdl.parquet import Parquet
@@ -122,10 +123,6 @@ class Predictor(Parameters, BaseEstimator):
                     "give series of other lengths as an array (rows, steps, 1) or a list of arrays"
                 )
 
-    def _sample_codes(self, rows: int, rng: np.random.Generator) -> np.ndarray:
-        """Synthetic rows for `_predict_codes`."""
-        return self.encoder_.sample(rows, rng)
-
     def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
         """Encoder codes (rows, used columns) -> decoded outputs."""
         return self._predict_arrays([encoder.expand(codes) for encoder in self.encoders_])
@@ -157,6 +154,18 @@ class Predictor(Parameters, BaseEstimator):
             values = program.values(self.weights_, self.copies * len(self.encoders_))
             self._live.ready = ready = program, values
         return ready
+
+    def _own_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What a saved model holds beside parameters: plain JSON, and arrays by name."""
+        return table_state(self)
+
+    def _restore_own(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        """The opposite of `_own_state`."""
+        restore_table(self, state, arrays)
+
+    def _sample_codes(self, rows: int, rng: np.random.Generator) -> np.ndarray:
+        """Synthetic rows for `_predict_codes`, none of which was seen."""
+        return self.encoder_.sample(rows, rng)
 
     def _fitted_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What training has left: plain JSON, and weights by name."""
@@ -208,7 +217,7 @@ class Predictor(Parameters, BaseEstimator):
 
     def plot_history(self, path: Any = None) -> Any:
         """Learning curve as a matplotlib Figure; saved when `path` is given."""
-        from tabdl.training.history import plot_history
+        from tabdl.pictures import plot_history
 
         self._check_fitted()
         return plot_history(self.history_, self.best_epoch_, type(self).__name__, path)

@@ -10,26 +10,45 @@ import numpy as np
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError
-from tabdl.estimators.base import Estimator
 from tabdl.estimators.calibration import COLDEST, HOTTEST, STEPS
-from tabdl.estimators.forecasting import PanelForecaster
-from tabdl.estimators.panel_state import pack_panel, unpack_panel
 from tabdl.targets import Quantiles, Target, tag_labels, untag_labels
 
 NOT_SAVED = ("callbacks", "checkpoint", "device")  # belong to one fit or one machine
 
 
 def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """(JSON, arrays) of a fitted estimator; arrays are named "weights/...", "encoder/..." or "radii"."""
+    """(JSON, arrays) of a fitted estimator."""
     estimator._check_fitted()
-    if isinstance(estimator, PanelForecaster):
-        state, arrays = pack_panel(estimator)
-        return {"params": _plain_params(estimator), **state}, arrays
+    own, arrays = estimator._own_state()
+    params = {k: _plain(v) for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED}
+    return {"params": params, "contains_rows": estimator.contains_rows, **own}, arrays
+
+
+def unpack(
+    cls: type,
+    state: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    functions: Mapping[str, Callable] = MappingProxyType({}),
+) -> Any:
+    """A fitted estimator of `cls` from `pack`'s result; raises on anything that does not fit together.
+
+    A parameter that was a function is looked up by its name, in `functions` and among the defaults of `cls`.
+    """
+    made: Any = cls
+    own = {f.default.__name__: f.default for f in made.fields.values() if callable(f.default)}
+    params = {k: _revive(v, {**own, **functions}) for k, v in state["params"].items() if k in made.fields}
+    estimator = made(**params)
+    estimator.check_params()
+    estimator._restore_own(state, arrays)
+    return estimator
+
+
+def table_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What an estimator of tables has learned; arrays are named "weights/...", "encoder/..." or "radii"."""
     encoder, arrays = estimator.encoder_.state()
     fitted, weights = estimator._fitted_state()
     folds = estimator.encoders_ if len(estimator.encoders_) > 1 else []
     state = {
-        "params": _plain_params(estimator),
         "encoder": encoder,
         "target": {"kind": type(estimator.target_).__name__, **estimator.target_.state()},
         "fitted": fitted,
@@ -38,7 +57,6 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "feature_names_in": getattr(estimator, "feature_names_in_", np.array([])).tolist(),
         "classes": tag_labels(estimator.classes_) if hasattr(estimator, "classes_") else None,
         "temperature": getattr(estimator, "temperature_", None),
-        "contains_rows": estimator.contains_rows,
     }
     named = {f"encoder/{k}": v for k, v in arrays.items()} | {f"weights/{k}": v for k, v in weights.items()}
     for i, fold in enumerate(folds):
@@ -48,23 +66,8 @@ def pack(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return state, named
 
 
-def unpack(
-    cls: type[Estimator] | type[PanelForecaster],
-    state: dict[str, Any],
-    arrays: dict[str, np.ndarray],
-    functions: Mapping[str, Callable] = MappingProxyType({}),
-) -> Any:
-    """A fitted estimator of `cls` from `pack`'s result; raises on anything that does not fit together.
-
-    A parameter that was a function is looked up by its name, in `functions` and among the defaults of `cls`.
-    """
-    own = {f.default.__name__: f.default for f in cls.fields.values() if callable(f.default)}
-    params = {k: _revive(v, {**own, **functions}) for k, v in state["params"].items() if k in cls.fields}
-    estimator: Any = cls(**params)
-    estimator.check_params()
-    if isinstance(estimator, PanelForecaster):
-        unpack_panel(estimator, state, arrays)
-        return estimator
+def restore_table(estimator: Any, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """The opposite of `table_state`."""
     estimator.encoder_ = TableEncoder.from_state(state["encoder"], _under("encoder/", arrays))
     estimator.schema_ = estimator.encoder_.schema
     count, first = int(state["folds"]), estimator.encoder_
@@ -80,7 +83,6 @@ def unpack(
     _unpack_held_out(estimator, state, arrays)
     estimator._restore_fitted(state["fitted"], _under("weights/", arrays))
     estimator._warm_up()
-    return estimator
 
 
 def _unpack_held_out(estimator: Any, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -96,10 +98,6 @@ def _unpack_held_out(estimator: Any, state: dict[str, Any], arrays: dict[str, np
         if radii.shape != (outputs, STEPS + 1) or np.isnan(radii).any():
             raise ValueError(f"expected radii of shape {(outputs, STEPS + 1)} without NaN, received shape {radii.shape}")
         estimator.radii_ = radii
-
-
-def _plain_params(estimator: Any) -> dict[str, Any]:
-    return {k: _plain(v) for k, v in estimator.get_params(deep=False).items() if k not in NOT_SAVED}
 
 
 def _under(prefix: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

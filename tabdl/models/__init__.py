@@ -11,12 +11,14 @@ _CLASS = re.compile(r"^class (\w+?)(Classifier|Regressor|Forecaster)\(", re.MULT
 
 
 @cache
-def catalogue() -> dict[str, str]:
-    """Public estimator name -> module, read from the files without importing them."""
+def catalogue(*kinds: str) -> dict[str, str]:
+    """Public estimator name -> module, read from the files without importing them; `kinds`: "Classifier", "Regressor" ..."""
     found = {}
     for file in sorted(resources.files(__name__).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".py") and not file.name.startswith("_"):
             for network, kind in _CLASS.findall(file.read_text(encoding="utf-8")):
+                if kinds and kind not in kinds:
+                    continue
                 found[network + kind] = f"{__name__}.{file.name.removesuffix('.py')}"
     return found
 
@@ -26,10 +28,9 @@ def load_class(name: str) -> type:
     return getattr(importlib.import_module(catalogue()[name]), name)
 
 
-def names(kind: str = "classifier") -> list[str]:
-    """Architectures that have an estimator for a kind of task, by their file names, e.g. "mlp"."""
-    found = {module.rpartition(".")[2] for public, module in catalogue().items() if public.lower().endswith(kind)}
-    return sorted(found)
+def names(*kinds: str) -> list[str]:
+    """Architectures by their file names, e.g. "mlp"; `kinds` as in `catalogue`."""
+    return sorted({module.rpartition(".")[2] for module in catalogue(*kinds).values()})
 
 
 def find(name: str, kind: str) -> type:

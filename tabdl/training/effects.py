@@ -1,7 +1,7 @@
-"""Effects of covariates whose future is known: of what is new in them, which the past of a series could not tell.
+"""What known covariates tell of the target: a ridge regression of a forecast's errors on the news in the covariates.
 
-A promotion each Friday is in a forecast from the past already; one on a Tuesday is not. So the error of such a forecast is
-explained by how the covariates differ from what the same kernel forecasts of them.
+News is what the same linear kernel did not expect of a covariate from its own past: a promotion that comes every week is in the
+series already, one that comes out of turn is news.
 """
 
 from __future__ import annotations
@@ -12,98 +12,143 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tabdl.encoding.windows import Series
-from tabdl.training.forecasts import Forecasts
+from tabdl.times import DAY, Frequency
+from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, relative_error, scales
 
-PENALTIES = (np.inf, 1.0, 0.1, 1e-2, 1e-3)  # of the mean square of the news; the first leaves no effect
-MOST_WINDOWS = 20_000
-SMALLEST = 0.1  # scale of a window, of that of its series
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the mean square of the news
+GAIN = 0.995  # of the error without effects: what effects must come below
+MOST_CELLS = 2e7  # of the news
+MOST_EFFECT = 3.0  # in changes of a series over a season, or as a logarithm: effects beyond are cut
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Places in series: the number of the series, and the padded position of the first step ahead; both (windows,)."""
+class Effects:
+    """coefficients: (targets, features), of errors in changes over a season, or of logarithms; zeros where nothing is told."""
 
-    whose: np.ndarray
-    at: np.ndarray
+    coefficients: np.ndarray
 
-    def __len__(self) -> int:
-        return len(self.at)
-
-    def take(self, rows: np.ndarray) -> Windows:
-        return Windows(self.whose[rows], self.at[rows])
-
-    def seen(self, series: Sequence[Series], lookback: int) -> np.ndarray:
-        """(windows, lookback) values before each place."""
-        return self._gather([part.values for part in series], -lookback, lookback)
-
-    def known(self, series: Sequence[Series], lookback: int) -> np.ndarray:
-        """bool (windows, lookback): what was observed of them."""
-        return self._gather([part.known for part in series], -lookback, lookback)
-
-    def ahead(self, series: Sequence[Series], horizon: int) -> np.ndarray:
-        """(windows, horizon) values from each place on, NaN for gaps."""
-        values = self._gather([part.values for part in series], 0, horizon)
-        return np.where(self._gather([part.known for part in series], 0, horizon), values, np.nan)
-
-    def _gather(self, arrays: Sequence[np.ndarray], start: int, size: int) -> np.ndarray:
-        found = np.empty((len(self), size), arrays[0].dtype)
-        for i in np.unique(self.whose):
-            own = self.whose == i
-            found[own] = sliding_window_view(arrays[i], size)[self.at[own] + start]
-        return found
+    def __call__(self, forecast: np.ndarray, news: np.ndarray, target: np.ndarray, scale: np.ndarray, log: bool) -> np.ndarray:
+        """forecast: (windows, horizon). news: (windows, horizon, features). target, scale: (windows,)."""
+        if not self.coefficients.any():
+            return forecast
+        effect = np.einsum("whf,wf->wh", news, self.coefficients[target]).clip(-MOST_EFFECT, MOST_EFFECT)
+        return forecast * np.exp(effect) if log else forecast + scale[:, None] * effect
 
 
-def place_windows(series: Sequence[Series], horizon: int, held: int, inside: bool, most: int = MOST_WINDOWS) -> Windows:
-    """Windows whose steps ahead lie all in the last `held` steps (`inside`), or all before them; about `most` of them."""
-    spans = [(max(part.steps - held, 1), part.steps - horizon) if inside else (1, part.steps - held - horizon) for part in series]
-    total = sum(max(stop - start + 1, 0) for start, stop in spans)
-    stride = max(1, total // most)
-    whose, at = [], []
-    for i, (part, (start, stop)) in enumerate(zip(series, spans, strict=True)):
-        places = np.arange(stop, start - 1, -stride)
-        if len(places) and np.isfinite(part.values[part.lookback :]).any():
-            whose.append(np.full(len(places), i))
-            at.append(part.lookback + places)
-    none = [np.zeros(0, np.int64)]
-    return Windows(np.concatenate(whose or none), np.concatenate(at or none))
+def calendar_features(axis: np.ndarray, frequency: Frequency) -> np.ndarray:
+    """What the calendar tells of each step, (steps, features) of 0 and 1: hour, day of the week, month."""
+    if frequency.kind == "number":
+        return np.zeros((len(axis), 0))
+    moments = frequency.from_axis(axis)
+    days = moments // DAY
+    months = moments.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12
+    length = frequency.step if frequency.kind == "fixed" else DAY if frequency.kind == "workday" else 30 * DAY
+    parts = [(moments % DAY * 24 // DAY, 24)] if length < DAY // 2 else []
+    parts += [((days + 3) % 7, 7)] if length <= DAY else []
+    parts += [(months, 12)] if length >= DAY and not (frequency.kind == "month" and frequency.step % 12 == 0) else []
+    found = [(codes[:, None] == np.arange(count)).astype(np.float64) for codes, count in parts]
+    return np.concatenate([np.zeros((len(axis), 0)), *found], axis=1)
 
 
-def scale_of(seen: np.ndarray, known: np.ndarray, season: int, usual: np.ndarray) -> np.ndarray:
-    """Root mean square of what changes over a season in each window, (windows, 1), between steps that are known.
+def news_of(model: Forecasts, features: np.ndarray) -> np.ndarray:
+    """(windows, lookback + horizon, features) -> what was not expected, (windows, horizon, features)."""
+    seen, after = features[:, : model.lookback], features[:, model.lookback :]
+    level = seen[:, -1:]
+    recent = (seen[:, -len(model.kernel) :] - level).transpose(0, 2, 1)  # (windows, features, kernel's lookback)
+    return after - level - (recent @ model.kernel).transpose(0, 2, 1)
 
-    usual: (windows, 1), that of the whole series: for windows that know less than a season, and a tenth of it at least.
+
+@dataclass(frozen=True)
+class Features:
+    """Of each panel series (steps, features), without gaps.
+
+    past: mask of those that nobody knows ahead; after a window's last step they stay as they were. groups: masks of which one
+    is chosen. targets: of a panel series; what forecasts are of is the targets of the first series, then of the second ...
     """
-    lag = season if season < seen.shape[1] else 1
-    both = known[:, lag:] & known[:, :-lag]
-    count = both.sum(axis=1, keepdims=True)
-    squares = np.where(both, np.square(seen[:, lag:] - seen[:, :-lag]), 0).sum(axis=1, keepdims=True)
-    scale = np.sqrt(squares / np.maximum(count, 1))
-    return np.where(count < max(min(season, seen.shape[1] - lag), 1), usual, np.maximum(scale, SMALLEST * usual))
+
+    values: Sequence[np.ndarray]
+    past: np.ndarray
+    groups: Sequence[np.ndarray]
+    targets: int = 1
 
 
-def news(kernel: np.ndarray, past: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-    """What the kernel did not expect of `ahead` (windows, horizon, covariates) from `past` (windows, lookback, covariates)."""
-    recent = past[:, -len(kernel) :]
-    level = recent[:, -1:]
-    return ahead - (np.einsum("wlc,lh->whc", recent - level, kernel, optimize=True) + level)
+def window_features(features: Features, windows: Windows, lookback: int, horizon: int) -> np.ndarray:
+    """Of each window (windows, lookback + horizon, features)."""
+    targets = features.targets
+    found = np.zeros((len(windows.begin), lookback + horizon, len(features.past)))
+    for i in np.unique(windows.series // targets):
+        own = windows.series // targets == i
+        padded = np.concatenate([np.repeat(features.values[i][:1], lookback, axis=0), features.values[i]])
+        found[own] = sliding_window_view(padded, lookback + horizon, axis=0)[windows.begin[own]].transpose(0, 2, 1)
+    return hold_past(found, features.past, lookback)
 
 
-def fit_effects(x: np.ndarray, error: np.ndarray, penalty: float) -> np.ndarray:
-    """Coefficients (covariates,) of scaled errors (windows, horizon), NaN for gaps, on news (windows, horizon, covariates)."""
-    if np.isinf(penalty):
-        return np.zeros(x.shape[2])
-    there = np.isfinite(error)
-    rows, y = x[there], error[there]
-    products = rows.T @ rows
-    unit = np.trace(products) / max(len(products), 1) or 1.0
-    return np.linalg.solve(products + penalty * unit * np.eye(len(products)), rows.T @ y)
+def hold_past(values: np.ndarray, past: np.ndarray, lookback: int) -> np.ndarray:
+    """Windows (windows, lookback + horizon, features) in which nothing unknown of the future is left; changed in place."""
+    values[:, lookback:, past] = values[:, lookback - 1 : lookback, past]
+    return values
 
 
-def choose_effects(
-    model: Forecasts, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]
-) -> tuple[float, np.ndarray]:
-    """(penalty, effects) with the least absolute error of held-out windows; each part is (news, scaled errors)."""
-    tried = [(penalty, fit_effects(*before, penalty)) for penalty in PENALTIES]
-    errors = [float(np.nanmean(np.abs(after[1] - after[0] @ effects))) for _, effects in tried]
-    return tried[int(np.argmin(errors))]
+def fit_effects(fitted: Fitted, features: Features) -> tuple[Effects, Effects]:
+    """Effects for the final and for the trial model."""
+    width = len(features.past)
+    nothing = Effects(np.zeros((features.targets, width)))
+    if not fitted.held or not any(group.any() for group in features.groups):
+        return nothing, nothing
+    trial, series, held = fitted.trial, fitted.series, fitted.held
+    most = max(int(MOST_CELLS / (width * (trial.lookback + trial.horizon))), 100)
+    longest = max(part.steps for part in series)
+    past, judged = cut_windows(trial, series, longest, held, most), cut_windows(trial, series, held, 0, most)
+    if not len(past.begin) or not len(judged.begin):
+        return nothing, nothing
+    group, penalty, effects = _search(trial, past, judged, features, scales(trial, series, held))
+    if not group.any():
+        return nothing, nothing
+    whole = cut_windows(fitted.final, series, longest, 0, most)
+    return _solve(_sum(fitted.final, whole, features, scales(fitted.final, series, 0)), group, penalty), effects
+
+
+def _search(
+    model: Forecasts, past: Windows, judged: Windows, features: Features, scale: np.ndarray
+) -> tuple[np.ndarray, float, Effects]:
+    """The group, penalty and effects that held-out windows speak for; an empty group where they speak for none."""
+    sums = _sum(model, past, features, scale)
+    news = news_of(model, window_features(features, judged, model.lookback, model.horizon))
+    plain, targets = model(judged.seen, judged.series), judged.series % features.targets
+    empty = np.zeros(len(features.past), bool)
+    found = [(GAIN * relative_error(model, judged, plain, scale), (empty, 0.0, Effects(np.zeros((features.targets, 1)))))]
+    for group in features.groups:
+        for penalty in PENALTIES if group.any() else ():
+            effects = _solve(sums, group, penalty)
+            forecast = effects(plain, news, targets, scale[judged.series], model.log)
+            found.append((relative_error(model, judged, forecast, scale), (group, penalty, effects)))
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def _sum(model: Forecasts, windows: Windows, features: Features, scale: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each target the mean products of news with news, and with the errors of the forecast."""
+    news = news_of(model, window_features(features, windows, model.lookback, model.horizon))
+    errors = errors_of(model, model(windows.seen, windows.series), windows, scale).clip(-2 * MOST_EFFECT, 2 * MOST_EFFECT)
+    found = []
+    for target in range(features.targets):
+        own = (windows.series % features.targets == target)[:, None] & ~np.isnan(errors)
+        x, y = news[own], errors[own]
+        found.append((x.T @ x / max(len(y), 1), x.T @ y / max(len(y), 1)))
+    return found
+
+
+def errors_of(model: Forecasts, forecast: np.ndarray, windows: Windows, scale: np.ndarray) -> np.ndarray:
+    """(windows, horizon), in changes of the series over a season, or of logarithms; NaN in gaps. scale: (series,)."""
+    if not model.log:
+        return (windows.after - forecast) / scale[windows.series, None]
+    return np.log(np.maximum(windows.after, model.floor)) - np.log(np.maximum(forecast, model.floor))
+
+
+def _solve(sums: list[tuple[np.ndarray, np.ndarray]], group: np.ndarray, penalty: float) -> Effects:
+    coefficients = np.zeros((len(sums), len(group)))
+    at = np.flatnonzero(group)
+    for target, (products, goal) in enumerate(sums):
+        own = products[np.ix_(at, at)]
+        amount = penalty * max(float(np.trace(own)) / len(at), 1e-12)
+        coefficients[target, at] = np.linalg.solve(own + amount * np.eye(len(at)), goal[at])
+    return Effects(coefficients)

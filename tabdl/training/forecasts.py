@@ -124,7 +124,8 @@ def _fit_scale(start: Forecasts, series: list[Series], lookbacks: list[int], sea
         mixture = np.zeros((len(series), len(start.naives)))
         return Fitted(replace(final, mixture=mixture), replace(trial, mixture=mixture), 0, series)
     tried = [replace(trial, mixture=shares) for shares in mix(trial, series, held, MIXTURES)]
-    scores = [relative_error(one, series, held) for one in tried]
+    judged, scale = cut_windows(trial, series, held, 0, JUDGED_WINDOWS), scales(trial, series, held)
+    scores = [relative_error(one, judged, one(judged.seen, judged.series), scale) for one in tried]
     best = int(np.argmin(scores))
     final = replace(final, mixture=mix(final, series, 0, MIXTURES[best : best + 1])[0], score=scores[best])
     return Fitted(final, replace(tried[best], score=scores[best]), held, series)
@@ -171,12 +172,12 @@ def mix(model: Forecasts, series: list[Series], held: int, penalties: Sequence[f
     back = max(10 * model.horizon, 3 * max(model.seasons))
     for first in range(0, len(series), SERIES_AT_ONCE):
         part = series[first : first + SERIES_AT_ONCE]
-        seen, after, whose = cut_windows(model, part, back + model.horizon, held, MIXED_WINDOWS * len(part))
-        linear = model.apply_kernel(seen)
-        naives = [repeat_seasons(seen, model.horizon, *naive) - linear for naive in model.naives]
-        moves, goal = np.where(np.isnan(after), 0.0, np.stack(naives)), np.where(np.isnan(after), 0.0, after - linear)
+        cut = cut_windows(model, part, back + model.horizon, held, MIXED_WINDOWS * len(part))
+        linear, gap = model.apply_kernel(cut.seen), np.isnan(cut.after)
+        naives = [repeat_seasons(cut.seen, model.horizon, *naive) - linear for naive in model.naives]
+        moves, goal = np.where(gap, 0.0, np.stack(naives)), np.where(gap, 0.0, cut.after - linear)
         for i, one in enumerate(part):
-            own, scale = whose == i, change(one.values[one.lookback : one.values.size - held], model.seasons[0])
+            own, scale = cut.series == i, change(one.values[one.lookback : one.values.size - held], model.seasons[0])
             if not own.any() or not scale > 0:
                 continue
             x, y = moves[:, own].reshape(len(naives), -1) / scale, goal[own].ravel() / scale  # (naives, windows x horizon)
@@ -185,39 +186,48 @@ def mix(model: Forecasts, series: list[Series], held: int, penalties: Sequence[f
     return shares
 
 
-def cut_windows(
-    model: Forecasts, series: list[Series], back: int, held: int, most: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Windows whose horizon lies in the last `back` steps before the held-out ones, about as many as `most`.
+@dataclass(frozen=True)
+class Windows:
+    """seen: (windows, lookback). after: (windows, horizon), NaN in gaps. series: number of each. begin: first step after."""
 
-    What is seen, what follows (NaN in gaps), and the number of the series of each.
-    """
+    seen: np.ndarray
+    after: np.ndarray
+    series: np.ndarray
+    begin: np.ndarray
+
+
+def cut_windows(model: Forecasts, series: list[Series], back: int, held: int, most: int) -> Windows:
+    """Windows whose horizon lies in the last `back` steps before the held-out ones, about as many as `most`."""
     stride = coprime(1 + len(series) * back // most, model.seasons[0])
-    parts = []
+    nothing = np.zeros((0, model.lookback)), np.zeros((0, model.horizon)), np.zeros(0, int), np.zeros(0, int)
+    parts = [nothing]
     for i, part in enumerate(series):
         stop = part.steps - held
+        begin = stop - model.horizon
         for values, known in window_blocks(part, model.lookback, model.horizon, max(1, stop - back), stop, stride):
+            at = begin - stride * np.arange(len(values))
+            begin -= stride * len(values)
             kept = known[:, : model.lookback].mean(axis=1) >= LEAST_KNOWN
             after = np.where(known[:, model.lookback :], values[:, model.lookback :], np.nan)
-            parts.append((values[kept, : model.lookback], after[kept], np.full(kept.sum(), i)))
-    if not parts:
-        return np.zeros((0, model.lookback)), np.zeros((0, model.horizon)), np.zeros(0, int)
-    seen, after, whose = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return seen, after, whose
+            parts.append((values[kept, : model.lookback], after[kept], np.full(kept.sum(), i), at[kept]))
+    return Windows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def relative_error(model: Forecasts, series: list[Series], held: int) -> float:
-    """Of held-out steps, over that of the seasonal naive: scaled errors, and of positive series also percentage errors."""
-    seen, after, whose = cut_windows(model, series, held, 0, JUDGED_WINDOWS)
-    season = model.seasons[0]
-    scale = np.array([change(part.values[part.lookback : part.values.size - held], season) for part in series])
-    usual = np.median(scale[scale > 0]) if (scale > 0).any() else 1.0
-    scale = np.maximum(scale, 1e-6 * usual)[whose, None]
-    naive = repeat_seasons(seen, model.horizon, min(season, model.lookback), 1)
+def scales(model: Forecasts, series: list[Series], held: int) -> np.ndarray:
+    """How much each series changes over a season before the held-out steps, (series,); never zero."""
+    found = np.array([change(part.values[part.lookback : part.values.size - held], model.seasons[0]) for part in series])
+    usual = float(np.median(found[found > 0])) if (found > 0).any() else 1.0
+    return np.maximum(found, 1e-6 * usual)
+
+
+def relative_error(model: Forecasts, windows: Windows, forecast: np.ndarray, scale: np.ndarray) -> float:
+    """Over that of the seasonal naive: scaled errors, and of positive series also percentage errors; scale: (series,)."""
+    naive = repeat_seasons(windows.seen, model.horizon, min(model.seasons[0], model.lookback), 1)
     found = []
-    for forecast in (model(seen, whose), naive):
-        distance = np.abs(forecast - after)
-        percent = distance / (np.abs(forecast) + np.abs(after) + 1e-300) if model.floor > 0 else distance / scale
-        found.append((np.nanmean(distance / scale), np.nanmean(percent)))
+    for values in (forecast, naive):
+        distance = np.abs(values - windows.after)
+        scaled = distance / scale[windows.series, None]
+        percent = distance / (np.abs(values) + np.abs(windows.after) + 1e-300) if model.floor > 0 else scaled
+        found.append((np.nanmean(scaled), np.nanmean(percent)))
     ours, other = found
     return float(np.mean([a / max(b, 1e-300) for a, b in zip(ours, other, strict=True)]))

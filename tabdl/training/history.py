@@ -1,31 +1,8 @@
-"""The learning curve: as a picture, and as a small drawing for notebooks."""
+"""The learning curve as a small drawing for notebooks."""
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
 import numpy as np
-
-
-def plot_history(history: dict[str, list[float]], best_epoch: int, title: str, path: str | os.PathLike[str] | None = None) -> Any:
-    """Training loss and validation score by epoch, as a matplotlib Figure; saved when `path` is given."""
-    from matplotlib.figure import Figure
-
-    scores = [key for key in history if key.startswith("val_")]
-    figure = Figure(figsize=(7, 2.4 + 2.2 * len(scores)), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1 + len(scores), 1, sharex=True))
-    for panel, key in zip(panels, ["loss", *scores], strict=True):
-        panel.plot(history["epoch"], history[key], color="#2b6cb0", marker=".", markersize=4)
-        panel.axvline(best_epoch, color="#dd6b20", linewidth=1, linestyle="--")
-        panel.set_ylabel("training loss" if key == "loss" else "validation " + key.removeprefix("val_").replace("_", " "))
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_title(title, loc="left")
-    panels[-1].set_xlabel(f"epoch (dashed: best, {best_epoch})")
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
 
 
 def curve_svg(history: dict[str, list[float]], best_epoch: int, width: int = 360, height: int = 90) -> str:

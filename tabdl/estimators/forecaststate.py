@@ -1,0 +1,70 @@
+"""A fitted forecaster <-> plain JSON and arrays; no step of the training table, unless it shall keep the last ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tabdl.encoding.covariates import Covariates
+from tabdl.estimators.conformal import Bands
+from tabdl.panel import Panel
+from tabdl.times import Calendar
+from tabdl.training.effects import Effects
+from tabdl.training.forecasts import Forecasts
+
+
+def forecast_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What a forecaster has learned: plain JSON, and arrays by name."""
+    model, recent = estimator.forecasts_, estimator.recent_ if estimator.keep_history else None
+    state = {
+        "calendar": estimator.calendar_.to_json(),
+        "covariates": estimator.covariates_.to_json(),
+        "ids": [[_plain_id(cell) for cell in key] for key in estimator.ids_],
+        "seasons": list(model.seasons),
+        "lookback": model.lookback,
+        "log": model.log,
+        "floor": model.floor,
+        "score": None if np.isnan(model.score) else model.score,
+    }
+    arrays = {
+        "kernel": model.kernel,
+        "mixture": model.mixture,
+        "effects": estimator.effects_.coefficients,
+        "scales": estimator.scales_,
+    }
+    arrays |= {"bands/quantiles": estimator.bands_.quantiles, "bands/spread": estimator.bands_.spread}
+    if recent is not None:
+        arrays |= {
+            "recent/starts": recent.starts,
+            "recent/steps": recent.steps,
+            "recent/values": np.concatenate(recent.values),
+        }
+    return state, arrays
+
+
+def restore_forecast(estimator: Any, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """The opposite of `forecast_state`; the roles of the columns are there already."""
+    estimator.calendar_, estimator.covariates_ = Calendar.from_json(state["calendar"]), Covariates.from_json(state["covariates"])
+    estimator.ids_, estimator.n_features_in_ = [tuple(key) for key in state["ids"]], len(estimator.roles_.names)
+    seasons, score = tuple(map(int, state["seasons"])), state["score"]
+    estimator.forecasts_ = Forecasts(
+        arrays["kernel"],
+        seasons,
+        int(state["lookback"]),
+        arrays["mixture"],
+        bool(state["log"]),
+        float(state["floor"]),
+        np.nan if score is None else float(score),
+    )
+    estimator.effects_, estimator.scales_ = Effects(arrays["effects"]), arrays["scales"]
+    estimator.bands_, estimator.recent_ = Bands(arrays["bands/quantiles"], arrays["bands/spread"]), None
+    if "recent/values" in arrays:
+        values = np.split(arrays["recent/values"], np.cumsum(arrays["recent/steps"])[:-1])
+        ids = {name: np.array(cells) for name, cells in zip(estimator.roles_.ids, zip(*estimator.ids_, strict=True), strict=True)}
+        columns = (*estimator.roles_.targets, *estimator.covariates_.owners)
+        estimator.recent_ = Panel(estimator.calendar_, ids, arrays["recent/starts"], values, columns, np.zeros(len(values), int))
+
+
+def _plain_id(cell: Any) -> Any:
+    return cell if isinstance(cell, (bool, int, float, str)) else str(cell)

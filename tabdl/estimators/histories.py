@@ -1,0 +1,172 @@
+"""Long tables as a forecaster reads them: the columns by their roles, and the series in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tabdl.encoding.covariates import Covariates
+from tabdl.encoding.windows import fill_gaps
+from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.frames import Frame, read_frame
+from tabdl.inference import parse_numbers
+from tabdl.panel import Panel, make_panel
+from tabdl.times import Calendar, TimeType, read_times
+
+Names = str | Sequence[str] | None
+
+
+def as_names(given: Names) -> tuple[str, ...]:
+    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Names of columns by what they are for."""
+
+    time: str
+    ids: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+    past: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, time: str | None, id: Names, target: Names, known: Names, past: Names, static: Names) -> Roles:
+        if time is None:
+            raise ParameterError(
+                "time=None: expected the name of the column of times; give it as time='date', and an index of times as "
+                "a column with DataFrame.reset_index()"
+            )
+        roles = cls(time, *map(as_names, (id, target, known, past, static)))
+        if not roles.targets:
+            raise ParameterError(f"target={target!r}: expected the name of the column to forecast, or several; name one")
+        names = roles.names
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ParameterError(
+                f"column {twice[0]!r} has two roles, expected one of time, id, target, known, past, static; choose"
+            )
+        return roles
+
+    @property
+    def names(self) -> list[str]:
+        return [self.time, *self.ids, *self.targets, *self.known, *self.past, *self.static]
+
+
+@dataclass(frozen=True)
+class History:
+    """A table that was read. panel: its columns are targets, known and past features.
+
+    features: of each series (steps, known and past features), without gaps.
+    """
+
+    panel: Panel
+    covariates: Covariates
+    features: list[np.ndarray]
+
+
+def read_rows(table: Any, roles: Roles, names: Sequence[str], what: str) -> tuple[Frame, np.ndarray, TimeType]:
+    """The frame of the named columns, and its times. what: the table's name in messages."""
+    table = with_index(table, roles.time)
+    frame = read_frame(table, only=names)
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        raise SchemaError(
+            f"{what}: expected the columns {', '.join(map(repr, names))}, the table lacks {', '.join(map(repr, missing))}; "
+            "add them, or correct the names"
+        )
+    return frame, *read_times(table, roles.time)
+
+
+def with_index(table: Any, time: str) -> Any:
+    """A pandas table whose index has the times as a table that has them as a column."""
+    names = getattr(getattr(table, "index", None), "names", None)
+    if names is not None and time in names and time not in table.columns:
+        return table.reset_index()
+    return table
+
+
+def read_targets(frame: Frame, names: Sequence[str]) -> np.ndarray:
+    """(rows, targets) float64, NaN for gaps."""
+    parts = []
+    for name in names:
+        cells = frame.columns[name]
+        if cells.dtype.kind == "M":
+            raise TargetError(f"target {name!r}: expected numbers, received times; name another column, or give numbers")
+        try:
+            numbers = cells.astype(np.float64) if cells.dtype.kind in "iufb" else parse_numbers(name, cells, None)[0]
+        except SchemaError as error:
+            raise TargetError(f"target: {error}") from None
+        if np.isinf(numbers).any():
+            raise TargetError(
+                f"target {name!r}: received infinity in row {int(np.argmax(np.isinf(numbers)))}; give NaN for a gap"
+            )
+        parts.append(numbers)
+    return np.stack(parts, axis=1)
+
+
+def read_history(table: Any, roles: Roles, covariates: Covariates | None, calendar: Calendar | None, what: str) -> History:
+    """covariates, calendar: of an earlier table, which this one must fit; None: learned from this one."""
+    frame, times, type = read_rows(table, roles, [n for n in roles.names if calendar is None or n not in roles.static], what)
+    targets = read_targets(frame, roles.targets)
+    known = np.flatnonzero(np.isfinite(targets).any(axis=1))
+    learned = covariates or Covariates.learn(frame.take(known) if len(known) else frame, [*roles.known, *roles.past])
+    numbers = np.concatenate([targets, learned.encode(frame, what)], axis=1)
+    ids = {name: frame.columns[name] for name in roles.ids}
+    panel = make_panel(times, type, ids, numbers, [*roles.targets, *learned.owners], calendar)
+    for i, part in enumerate(panel.values):
+        for name, values in zip(roles.targets, part[:, : len(roles.targets)].T, strict=True):
+            if np.isnan(values).all():
+                raise TargetError(
+                    f"{what}: expected known values of {name!r} in {panel.name(i)}, received only gaps; leave it out"
+                )
+    panel = panel.until_known(len(roles.targets))  # the rows after it are what is to be forecast
+    return History(panel, learned, [without_gaps(part[:, len(roles.targets) :]) for part in panel.values])
+
+
+def without_gaps(values: np.ndarray) -> np.ndarray:
+    """(steps, features): a gap takes the last known value."""
+    if not np.isnan(values).any():
+        return values
+    return np.stack([fill_gaps(column, 1) for column in values.T], axis=1)
+
+
+def read_future(table: Any, roles: Roles, covariates: Covariates, panel: Panel, horizon: int) -> np.ndarray:
+    """Known features of the next steps of each series, (series, horizon, features); complete, or an error that names a gap."""
+    known = covariates.first(len(roles.known))
+    found = np.full((len(panel), horizon, known.width), np.nan)
+    there = np.zeros((len(panel), horizon), bool)
+    if table is not None:
+        frame, times, type = read_rows(table, roles, [roles.time, *roles.ids, *roles.known], "future")
+        ids = {name: frame.columns[name] for name in roles.ids}
+        rows = make_panel(times, type, ids, known.encode(frame, "future"), known.owners, panel.calendar)
+        number = {key: i for i, key in enumerate(panel.keys)}
+        for key, start, values in zip(rows.keys, rows.starts, rows.values, strict=True):
+            if key not in number:
+                continue
+            i = number[key]
+            offset = (start - panel.axis_after(i, 1)[0]) / panel.calendar.frequency.step
+            steps = offset + np.arange(len(values))
+            inside = (steps >= 0) & (steps < horizon) & (steps == np.floor(steps))
+            found[i, steps[inside].astype(int)] = values[inside]
+            there[i, steps[inside].astype(int)] = True
+    _check_future(found, there, panel, known)
+    return found
+
+
+def _check_future(found: np.ndarray, there: np.ndarray, panel: Panel, known: Covariates) -> None:
+    gaps = np.isnan(found).any(axis=2)
+    if not gaps.any():
+        return
+    i, step = np.unravel_index(int(np.argmax(gaps)), gaps.shape)
+    time = panel.calendar.show(int(panel.axis_after(int(i), int(step) + 1)[-1]))
+    lacks = [owner for owner, gap in zip(known.owners, np.isnan(found[i, step]), strict=True) if gap]
+    row = f"a gap in {lacks[0]!r}" if there[i, step] else "no row"
+    raise SchemaError(
+        f"future: expected {', '.join(map(repr, known.names))} for each of the next {found.shape[1]} steps, received {row} at "
+        f"{time} of {panel.name(int(i))}; add it, or fit without known={lacks[0]!r}"
+    )
