@@ -29,9 +29,10 @@ from tabdl.training.effects import (
     news_of,
     window_features,
 )
-from tabdl.training.forecasts import Fitted, Forecasts, Windows, change, cut_windows, fit_forecasts, scales
+from tabdl.training.forecasts import Fitted, Forecasts, Windows, change, cut_windows, fit_forecasts, scales, volatility
 
-ERROR_WINDOWS = 20_000  # held out, from which intervals are learned
+ERROR_WINDOWS = 20_000  # from which intervals are learned
+RECENT_SEASONS = 7
 
 
 class PanelForecaster(Parameters, BaseEstimator):
@@ -67,6 +68,7 @@ class PanelForecaster(Parameters, BaseEstimator):
     effects_: Effects
     bands_: Bands
     scales_: np.ndarray
+    changes_: np.ndarray
     recent_: Panel | None
 
     # ---- fit -------------------------------------------------------------------------------------------------------
@@ -89,19 +91,23 @@ class PanelForecaster(Parameters, BaseEstimator):
         ParameterError, SchemaError, TargetError
             When parameters or table cannot be used; the message says what to change.
         """
+        from threadpoolctl import threadpool_limits
+
         self.check_params()
+        with threadpool_limits(limits=1, user_api="blas"):  # small products: more threads wait for each other, and change bits
+            return self._fit(table)
+
+    def _fit(self, table: Any) -> Any:
         roles = self._roles()
         history = read_history(table, roles, None, None, "fit")
         self._check_lengths(history.panel)
         channels = [column for part in history.panel.values for column in part[:, : len(roles.targets)].T.copy()]
         seasons = self._seasons(channels, history.panel.calendar)
         fitted = fit_forecasts(channels, self.horizon, seasons, None if isinstance(self.lookback, str) else self.lookback)
-        self.roles_, self.calendar_ = roles, history.panel.calendar
-        self.covariates_ = history.covariates
-        self.ids_ = history.panel.keys
+        self.roles_, self.calendar_, self.covariates_ = roles, history.panel.calendar, history.covariates
+        self.ids_, self.n_features_in_ = history.panel.keys, len(roles.names)
         self._learn(fitted, self._features(history))
         self.recent_ = _last_steps(history.panel, self.forecasts_.lookback)
-        self.n_features_in_ = len(roles.names)
         return self
 
     def _roles(self) -> Roles:
@@ -121,19 +127,26 @@ class PanelForecaster(Parameters, BaseEstimator):
         return (self.season,) if isinstance(self.season, (int, np.integer)) else tuple(self.season)
 
     def _learn(self, fitted: Fitted, features: Features) -> None:
-        """From what was fitted to the series alone: effects of covariates, and intervals from held-out steps."""
-        effects, tried = fit_effects(fitted, features)
-        held = fitted.held or max(part.steps for part in fitted.series)  # too short to hold steps out: those learned from
-        scale = scales(fitted.trial, fitted.series, fitted.held)
-        windows = cut_windows(fitted.trial, fitted.series, held, 0, ERROR_WINDOWS)
-        forecast = fitted.trial(windows.seen, windows.series)
-        if tried.coefficients.any():
-            news = news_of(fitted.trial, window_features(features, windows, fitted.trial.lookback, self.horizon))
-            forecast = tried(forecast, news, windows.series % features.targets, scale[windows.series], fitted.trial.log)
-        errors = errors_of(fitted.trial, forecast, windows, scale)
-        self.forecasts_, self.effects_ = fitted.final, effects
-        self.bands_ = learn_bands(errors, windows.series, len(fitted.series))
+        """From what was fitted to the series alone: effects of covariates, and intervals from steps not learned from."""
+        self.forecasts_ = fitted.final
+        self.effects_, tried = fit_effects(fitted, features)
         self.scales_ = scales(fitted.final, fitted.series, 0)
+        steps = [part.values[part.lookback :] for part in fitted.series]
+        self.changes_ = np.concatenate([volatility(fitted.final, part[None]) for part in steps])
+        scale, found = scales(fitted.trial, fitted.series, fitted.held), []
+        for model, back, after in fitted.blocks:
+            windows = cut_windows(model, fitted.series, back, after, ERROR_WINDOWS // len(fitted.blocks))
+            forecast = model(windows.seen, windows.series)
+            if tried.coefficients.any():
+                news = news_of(model, window_features(features, windows, model.lookback, self.horizon))
+                forecast = tried(forecast, news, windows.series % features.targets, scale[windows.series], model.log)
+            found.append((errors_of(model, forecast, windows), windows.series, self._recent_changes(windows.seen)))
+        errors, series, recent = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        self.bands_ = learn_bands(errors, series, self.changes_[series], recent, len(fitted.series))
+
+    def _recent_changes(self, seen: np.ndarray) -> np.ndarray:
+        """Of each window (windows, lookback), over the last seasons."""
+        return volatility(self.forecasts_, seen[:, -(RECENT_SEASONS + 1) * self.forecasts_.seasons[0] :])
 
     def _features(self, history: History) -> Features:
         """Known and past features, and those of the calendar."""
@@ -179,8 +192,13 @@ class PanelForecaster(Parameters, BaseEstimator):
         past = self._read(history)
         known = read_future(future, self.roles_, self.covariates_, past.panel, self.horizon_)
         windows = self._windows(past.panel)
-        mean, spread = self._forecast(past, known, windows)
-        bounds = [self._add(mean, spread, self.bands_.at(share, windows.series)) for share in shares]
+        mean = self._forecast(past, known, windows)
+        own = volatility(self.forecasts_, windows.seen)
+        unit = self.bands_.unit(
+            np.where(windows.series < 0, own, self.changes_[windows.series]), self._recent_changes(windows.seen)
+        )
+        errors = [self.bands_.at(share, windows.series, unit) for share in shares]
+        bounds = [mean * np.exp(error) if self.forecasts_.log else mean + error for error in errors]
         return self._tidy(past.panel, mean, bounds, shares)
 
     def _read(self, history: Any) -> History:
@@ -208,18 +226,17 @@ class PanelForecaster(Parameters, BaseEstimator):
         begin = np.repeat(panel.steps, targets)
         return Windows(np.stack(seen), np.zeros((len(seen), self.horizon_)), np.array(whose), begin)
 
-    def _forecast(self, past: History, known: np.ndarray, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
-        """Means (windows, horizon), and in the units of intervals the scale of each window (windows,)."""
+    def _forecast(self, past: History, known: np.ndarray, windows: Windows) -> np.ndarray:
+        """Means (windows, horizon)."""
         model, targets = self.forecasts_, len(self.roles_.targets)
         forecast = model(windows.seen, windows.series)
-        own = np.array([change(seen, model.seasons[0]) for seen in windows.seen])
-        usual = float(np.median(self.scales_))
-        scale = np.where(windows.series < 0, np.where(own > 0, own, usual), self.scales_[windows.series])
         if self.effects_.coefficients.any():
+            own = np.array([change(seen, model.seasons[0]) for seen in windows.seen])
+            scale = np.where(windows.series < 0, own, self.scales_[windows.series])
             features = np.stack([self._ahead(past, known, i) for i in range(len(past.panel))])
             news = np.repeat(news_of(model, features), targets, axis=0)
             forecast = self.effects_(forecast, news, np.arange(len(forecast)) % targets, scale, model.log)
-        return forecast, scale
+        return forecast
 
     def _ahead(self, past: History, known: np.ndarray, series: int) -> np.ndarray:
         """Features of one series' last window and of the steps that follow, (lookback + horizon, features)."""
@@ -233,10 +250,6 @@ class PanelForecaster(Parameters, BaseEstimator):
         if short > 0:  # as in training: before its first step a series stays as it was there
             values[:short] = values[short]
         return hold_past(values[None], self._is_past(values.shape[1]), lookback)[0]
-
-    def _add(self, mean: np.ndarray, scale: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """A forecast moved by errors in the units in which they were learned."""
-        return mean * np.exp(error) if self.forecasts_.log else mean + scale[:, None] * error
 
     def _tidy(self, panel: Panel, mean: np.ndarray, bounds: list[np.ndarray], shares: Sequence[float]) -> Any:
         import pandas as pd
@@ -274,7 +287,7 @@ class PanelForecaster(Parameters, BaseEstimator):
 
     def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
         series = np.arange(len(codes)) % len(self.forecasts_.mixture)
-        return self.forecasts_(codes, series) + self.bands_.at(0.9, series)
+        return self.forecasts_(codes, series) + self.bands_.at(0.9, series, self.changes_[series])
 
     # ---- what a fitted forecaster shows ------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ def forecast_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
         "lookback": model.lookback,
         "log": model.log,
         "floor": model.floor,
+        "recent": estimator.bands_.recent,
         "score": None if np.isnan(model.score) else model.score,
     }
     arrays = {
@@ -32,6 +33,7 @@ def forecast_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
         "mixture": model.mixture,
         "effects": estimator.effects_.coefficients,
         "scales": estimator.scales_,
+        "changes": estimator.changes_,
     }
     arrays |= {"bands/quantiles": estimator.bands_.quantiles, "bands/spread": estimator.bands_.spread}
     if recent is not None:
@@ -57,8 +59,9 @@ def restore_forecast(estimator: Any, state: dict[str, Any], arrays: dict[str, np
         float(state["floor"]),
         np.nan if score is None else float(score),
     )
-    estimator.effects_, estimator.scales_ = Effects(arrays["effects"]), arrays["scales"]
-    estimator.bands_, estimator.recent_ = Bands(arrays["bands/quantiles"], arrays["bands/spread"]), None
+    estimator.effects_, estimator.scales_, estimator.changes_ = Effects(arrays["effects"]), arrays["scales"], arrays["changes"]
+    estimator.bands_ = Bands(arrays["bands/quantiles"], arrays["bands/spread"], float(state["recent"]))
+    estimator.recent_ = None
     if "recent/values" in arrays:
         values = np.split(arrays["recent/values"], np.cumsum(arrays["recent/steps"])[:-1])
         ids = {name: np.array(cells) for name, cells in zip(estimator.roles_.ids, zip(*estimator.ids_, strict=True), strict=True)}

@@ -18,7 +18,7 @@ from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, re
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the mean square of the news
 GAIN = 0.995  # of the error without effects: what effects must come below
 MOST_CELLS = 2e7  # of the news
-MOST_EFFECT = 3.0  # in changes of a series over a season, or as a logarithm: effects beyond are cut
+MOST_EFFECT, MOST_LOG_EFFECT = 20.0, 3.0  # in changes of a series over a season, and as a logarithm: beyond, effects are cut
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Effects:
         """forecast: (windows, horizon). news: (windows, horizon, features). target, scale: (windows,)."""
         if not self.coefficients.any():
             return forecast
-        effect = np.einsum("whf,wf->wh", news, self.coefficients[target]).clip(-MOST_EFFECT, MOST_EFFECT)
+        most = MOST_LOG_EFFECT if log else MOST_EFFECT
+        effect = np.einsum("whf,wf->wh", news, self.coefficients[target]).clip(-most, most)
         return forecast * np.exp(effect) if log else forecast + scale[:, None] * effect
 
 
@@ -54,8 +55,12 @@ def news_of(model: Forecasts, features: np.ndarray) -> np.ndarray:
     """(windows, lookback + horizon, features) -> what was not expected, (windows, horizon, features)."""
     seen, after = features[:, : model.lookback], features[:, model.lookback :]
     level = seen[:, -1:]
-    recent = (seen[:, -len(model.kernel) :] - level).transpose(0, 2, 1)  # (windows, features, kernel's lookback)
-    return after - level - (recent @ model.kernel).transpose(0, 2, 1)
+    windows, _, width = after.shape
+    recent = (
+        (seen[:, -len(model.kernel) :] - level).transpose(0, 2, 1).reshape(windows * width, len(model.kernel))
+    )  # one product for all
+    expected = (recent @ model.kernel).reshape(windows, width, model.horizon).transpose(0, 2, 1)
+    return after - level - expected
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,9 @@ def _search(
 def _sum(model: Forecasts, windows: Windows, features: Features, scale: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each target the mean products of news with news, and with the errors of the forecast."""
     news = news_of(model, window_features(features, windows, model.lookback, model.horizon))
-    errors = errors_of(model, model(windows.seen, windows.series), windows, scale).clip(-2 * MOST_EFFECT, 2 * MOST_EFFECT)
+    errors = errors_of(model, model(windows.seen, windows.series), windows)
+    errors = errors if model.log else errors / scale[windows.series, None]
+    errors = errors.clip(-MOST_EFFECT, MOST_EFFECT)
     found = []
     for target in range(features.targets):
         own = (windows.series % features.targets == target)[:, None] & ~np.isnan(errors)
@@ -137,10 +144,10 @@ def _sum(model: Forecasts, windows: Windows, features: Features, scale: np.ndarr
     return found
 
 
-def errors_of(model: Forecasts, forecast: np.ndarray, windows: Windows, scale: np.ndarray) -> np.ndarray:
-    """(windows, horizon), in changes of the series over a season, or of logarithms; NaN in gaps. scale: (series,)."""
+def errors_of(model: Forecasts, forecast: np.ndarray, windows: Windows) -> np.ndarray:
+    """(windows, horizon), of logarithms where the kernel acts on these; NaN in gaps."""
     if not model.log:
-        return (windows.after - forecast) / scale[windows.series, None]
+        return windows.after - forecast
     return np.log(np.maximum(windows.after, model.floor)) - np.log(np.maximum(forecast, model.floor))
 
 

@@ -5,7 +5,9 @@ Everything is learned twice: from the steps before the last ones, which then jud
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +22,7 @@ SHORTER = (1.0, 0.7, 0.45, 0.25)  # parts of the longest lookback that are tried
 EFFORT = 2e10  # products that summing the windows may cost; windows are left out beyond
 HELD_OUT = 0.25  # share of the steps held out of a single series
 ENOUGH_HELD_OUT = 300  # horizons held out over all series, where that is fewer steps
+BLOCKS = 4  # of the steps, each forecast by a model that has not learned from it, where that is how much is held out
 MIXED = 7  # seasons whose mean is mixed in
 MIXED_WINDOWS = 70  # of each series, from which its shares are learned
 MIXTURES = (1e9, 3.0, 1.0, 0.3, 0.1, 0.03)  # penalties on these shares; the first leaves none
@@ -79,6 +82,7 @@ class Forecasts:
 class Fitted:
     """final: learned from all steps. trial: learned from those before the last `held` steps; equal to `final` where that is 0.
 
+    blocks: for intervals, models and the steps that each has not learned from, as how many there are and how many follow.
     series: as they were learned from, with gaps filled.
     """
 
@@ -86,6 +90,7 @@ class Fitted:
     trial: Forecasts
     held: int
     series: list[Series]
+    blocks: list[tuple[Forecasts, int, int]]
 
 
 def fit_forecasts(
@@ -100,35 +105,38 @@ def fit_forecasts(
     series = [Series.of(part, longest, season) for part in values]
     positive = all(np.nanmin(part, initial=np.inf) > 0 for part in values)
     floor = min(float(np.nanmin(part, initial=np.inf)) for part in values) if positive else 0.0
-    from threadpoolctl import threadpool_limits
-
     found = []
-    with threadpool_limits(limits=1, user_api="blas"):  # small products: more threads wait for each other, and change bits
-        for log in (False, True) if positive else (False,):
-            start = Forecasts(np.zeros((1, horizon)), seasons, longest, np.zeros((len(series), 0)), log, floor)
-            found.append(_fit_scale(start, series, lookbacks, season, held))
+    for log in (False, True) if positive else (False,):
+        start = Forecasts(np.zeros((1, horizon)), seasons, longest, np.zeros((len(series), 0)), log, floor)
+        found.append(_fit_scale(start, series, lookbacks, season, held))
     return min(found, key=lambda fitted: fitted.final.score)
 
 
 def _fit_scale(start: Forecasts, series: list[Series], lookbacks: list[int], season: int, held: int) -> Fitted:
     """On the values, or on their logarithms."""
-    horizon = start.horizon
+    horizon, longest = start.horizon, max(part.steps for part in series)
+    count = BLOCKS if held and held * (BLOCKS + 1) > np.median([part.steps for part in series]) else 1
     scaled = [part.map(np.log) for part in series] if start.log else series
-    before, across, after = _sum_parts(scaled, max(lookbacks), horizon, season, held)
-    chosen = [Choice(min(lookbacks), 1, 1.0)]
-    if after.windows:
-        chosen = search(before, after, lookbacks, season, held * len(series) / max(season, 2))
-    trial = replace(start, kernel=solve(before, chosen, season))
-    final = replace(start, kernel=solve(before + across + after, chosen, season))
-    if not after.windows:
-        mixture = np.zeros((len(series), len(start.naives)))
-        return Fitted(replace(final, mixture=mixture), replace(trial, mixture=mixture), 0, series)
+    blocks, between = _sum_blocks(scaled, max(lookbacks), horizon, season, held, count)
+    total = add([*blocks, *between])
+    if not held or not blocks[0].windows:
+        final = replace(start, kernel=solve(total, [Choice(min(lookbacks), 1, 1.0)], season))
+        final = replace(final, mixture=np.zeros((len(series), len(start.naives))))
+        return Fitted(final, final, 0, series, [(final, longest, 0)])
+    before = add([*blocks[1:], *between[1:]])
+    chosen = search(before, blocks[0], lookbacks, season, held * len(series) / max(season, 2))
+    trial, final = (replace(start, kernel=solve(sums, chosen, season)) for sums in (before, total))
     tried = [replace(trial, mixture=shares) for shares in mix(trial, series, held, MIXTURES)]
     judged, scale = cut_windows(trial, series, held, 0, JUDGED_WINDOWS), scales(trial, series, held)
     scores = [relative_error(one, judged, one(judged.seen, judged.series), scale) for one in tried]
     best = int(np.argmin(scores))
+    trial = replace(tried[best], score=scores[best])
     final = replace(final, mixture=mix(final, series, 0, MIXTURES[best : best + 1])[0], score=scores[best])
-    return Fitted(final, replace(tried[best], score=scores[best]), held, series)
+    apart = [(trial, held, 0)]
+    for k in range(1, count):
+        rest = add([*blocks[:k], *blocks[k + 1 :], *between[: k - 1], *between[k + 1 :]])
+        apart.append((replace(trial, kernel=solve(rest, chosen, season)), held if k < count - 1 else longest, k * held))
+    return Fitted(final, trial, held, series, apart)
 
 
 def held_steps(steps: np.ndarray, horizon: int) -> int:
@@ -145,18 +153,29 @@ def lookbacks_of(steps: int, seasons: tuple[int, ...]) -> list[int]:
     return sorted({max(round(part * longest / season - 0.2), 1) * season for part in SHORTER})
 
 
-def _sum_parts(series: list[Series], lookback: int, horizon: int, season: int, held: int) -> tuple[Sums, Sums, Sums]:
-    """Windows that end before the held-out steps, that reach into them, and that begin there."""
+def _sum_blocks(
+    series: list[Series], lookback: int, horizon: int, season: int, held: int, count: int
+) -> tuple[list[Sums], list[Sums]]:
+    """Sums over the windows of blocks of `held` steps from the last one back, and over those that reach from one to the next.
+
+    The last of the blocks, behind `count` of them or the only one without `held`, has all that is left.
+    """
     windows = sum(part.steps for part in series)
     stride = coprime(1 + int(2 * windows * lookback * (lookback + 2 * horizon) / EFFORT), season)
     ends = [part.steps for part in series]
-    spans = (
-        [(1, end - held) for end in ends],
-        [(max(1, end - held - horizon + 1), min(end, end - held + horizon - 1)) for end in ends],
-        [(max(1, end - held), end) for end in ends],
-    )
-    before, across, after = (sum_windows(series, span, lookback, horizon, season, stride) for span in spans)
-    return (before, across, after) if held else (before, Sums.zeros(lookback, horizon), Sums.zeros(lookback, horizon))
+    cuts = [k * held for k in range(max(count, 2))] if held else [0]
+    blocks, between = [], []
+    for cut, after in zip(cuts, [*cuts[1:], max(ends)], strict=True):
+        spans = [(max(1, end - after), end - cut) for end in ends]
+        blocks.append(sum_windows(series, spans, lookback, horizon, season, stride))
+        if cut:
+            spans = [(max(1, end - cut - horizon + 1), min(end, end - cut + horizon - 1)) for end in ends]
+            between.append(sum_windows(series, spans, lookback, horizon, season, stride))
+    return blocks, between
+
+
+def add(parts: Sequence[Sums]) -> Sums:
+    return functools.reduce(operator.add, parts)
 
 
 def coprime(stride: int, season: int) -> int:
@@ -218,6 +237,12 @@ def scales(model: Forecasts, series: list[Series], held: int) -> np.ndarray:
     found = np.array([change(part.values[part.lookback : part.values.size - held], model.seasons[0]) for part in series])
     usual = float(np.median(found[found > 0])) if (found > 0).any() else 1.0
     return np.maximum(found, 1e-6 * usual)
+
+
+def volatility(model: Forecasts, values: np.ndarray) -> np.ndarray:
+    """How much rows (windows, steps) change over a season, as the kernel sees them: of logarithms, where it acts on these."""
+    values = np.log(np.maximum(values, model.floor)) if model.log else values
+    return np.array([change(row, model.seasons[0]) for row in values])
 
 
 def relative_error(model: Forecasts, windows: Windows, forecast: np.ndarray, scale: np.ndarray) -> float:

@@ -1,0 +1,55 @@
+"""Covariates: numbers scaled, categories a column a value, gaps kept, unseen values zeros."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tabdl.encoding.covariates import MOST_VALUES, Covariates
+from tabdl.errors import SchemaError
+from tabdl.frames import read_frame
+
+TABLE = pd.DataFrame(
+    {
+        "price": [1.0, 2.0, 3.0, np.nan],
+        "promo": [True, False, True, False],
+        "event": ["fair", None, "none", "fair"],
+        "step": [0, 1, 2, 3],
+        "same": [5, 5, 5, 5],
+    }
+)
+
+
+def test_numbers_booleans_and_categories() -> None:
+    learned = Covariates.learn(read_frame(TABLE), list(TABLE))
+    assert learned.owners == ["price", "promo", "event", "event", "step", "same"]
+    found = learned.encode(read_frame(TABLE), "fit")
+    assert found.shape == (4, learned.width)
+    np.testing.assert_allclose(found[:3, 0], [-1.2247449, 0, 1.2247449])
+    assert np.isnan(found[3, 0])
+    assert found[:, 1].tolist() == [1, 0, 1, 0]
+    assert np.isnan(found[1, 2:4]).all()
+    assert found[[0, 2, 3], 2].tolist() == [1, 0, 1]
+    assert found[:, 5].tolist() == [0, 0, 0, 0]
+
+
+def test_unseen_values_and_other_orders() -> None:
+    learned = Covariates.learn(read_frame(TABLE), ["event", "promo"])
+    other = read_frame(pd.DataFrame({"promo": [True], "event": ["flood"]}))
+    assert learned.encode(other, "future").tolist() == [[0, 0, 1]]
+    with pytest.raises(SchemaError, match="lacks: 'promo'"):
+        learned.encode(read_frame(TABLE[["event"]]), "future")
+
+
+def test_only_so_many_values() -> None:
+    frame = read_frame(pd.DataFrame({"word": [f"w{i % 50}" for i in range(100)]}))
+    assert Covariates.learn(frame, ["word"]).width == MOST_VALUES
+
+
+def test_stored_and_back() -> None:
+    learned = Covariates.learn(read_frame(TABLE), list(TABLE))
+    again = Covariates.from_json(learned.to_json())
+    assert again == learned
+    assert learned.first(2).names == ["price", "promo"]
+    assert Covariates().encode(read_frame(TABLE), "fit").shape == (4, 0)
