@@ -31,6 +31,7 @@ from tabdl.training.effects import (
 )
 from tabdl.training.forecasts import Fitted, Forecasts, Windows, change, cut_windows, fit_forecasts, scales, volatility
 
+GAP_SEASONS = 4  # kept before the steps that a forecast sees: gaps are filled from them
 ERROR_WINDOWS = 20_000  # from which intervals are learned
 RECENT_SEASONS = 7
 
@@ -107,7 +108,7 @@ class PanelForecaster(Parameters, BaseEstimator):
         self.roles_, self.calendar_, self.covariates_ = roles, history.panel.calendar, history.covariates
         self.ids_, self.n_features_in_ = history.panel.keys, len(roles.names)
         self._learn(fitted, self._features(history))
-        self.recent_ = _last_steps(history.panel, self.forecasts_.lookback)
+        self.recent_ = _last_steps(history.panel, self.forecasts_.lookback + GAP_SEASONS * self.season_)
         return self
 
     def _roles(self) -> Roles:
