@@ -180,9 +180,14 @@ def test_declarations_that_do_not_fit(cells, kind, message):
         infer(cells, kind)
 
 
-@pytest.mark.parametrize("cell", [{"a": 1}, [1], (1, 2)])
-def test_cells_that_are_tables_themselves(cell):
+def test_cells_that_are_tables_themselves():
     with pytest.raises(TypeError, match=r"column 'a'.*argument must be a string, a date, a boolean or a number"):
+        infer([{"a": 1}, "x"])
+
+
+@pytest.mark.parametrize("cell", [[1], (1, 2)])
+def test_series_beside_plain_cells(cell):
+    with pytest.raises(SchemaError, match="column 'a' should hold a series in each cell, received 'x' in row 1"):
         infer([cell, "x"])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import RandomState
 
 from tabdl.encoding.table import TableEncoder
-from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.errors import ParameterError, TargetError
 from tabdl.estimators import streaming
 from tabdl.estimators.calibration import effective_rows
 from tabdl.estimators.prediction import Live, Predictor, start_backend
@@ -20,6 +20,7 @@ from tabdl.estimators.rows import (
     Rows,
     automatic_folds,
     check_roles,
+    check_rows,
     check_schema,
     derive,
     draw_seed,
@@ -30,7 +31,6 @@ from tabdl.estimators.rows import (
     rows_to_learn,
 )
 from tabdl.frames import Frame
-from tabdl.inference import check_finite
 from tabdl.network import network_class
 from tabdl.params import param
 from tabdl.parquet import Parquet
@@ -167,19 +167,16 @@ class Estimator(Predictor):
             )
         check_schema(schema, y, sample_weight)
         seed = draw_seed(self.random_state)
+        streaming.refuse_long(X_val)
         rows = self._read_rows(X, y, sample_weight, seed, self._channels if warm else None)
         held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val, channels=rows.channels)
-        if rows.frame.rows < 2:
-            raise SchemaError(
-                f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required."
-            )
-        for name, cells in rows.frame.columns.items() if not isinstance(schema, Schema) else ():
-            check_finite(name, cells)  # before rows are held out: the message numbers rows as the user does
+        check_rows(rows, told=isinstance(schema, Schema))
         target = self.target_ if warm else self._make_target(rows)
         folds = self._count_folds(rows, alone=held is not None or warm)
-        if held is None and self.validation_fraction > 0 and folds == 1:
+        fraction = self._held_fraction(rows, target, warm)
+        if held is None and fraction > 0 and folds == 1:
             most = None if rows.stream is None else streaming.HELD
-            rows, held = rows.split(*hold_out(rows.y, self.validation_fraction, seed, self._stratify(rows.y), most))
+            rows, held = rows.split(*hold_out(rows.y, fraction, seed, self._stratify(rows.y), most))
         if not warm:
             self._learn_columns(rows, schema, seed, folds)
         self.target_ = target
@@ -381,6 +378,10 @@ class Estimator(Predictor):
 
     def _truth(self, y: np.ndarray) -> np.ndarray:
         raise TypeError("abstract")
+
+    def _held_fraction(self, rows: Rows, target: Target, warm: bool) -> float:
+        """Share of the rows to hold out."""
+        return self.validation_fraction
 
     def _metric(self) -> str:
         raise TypeError("abstract")

@@ -10,6 +10,7 @@ import numpy as np
 from tabdl.estimators.base import Estimator
 from tabdl.estimators.prediction import Live
 from tabdl.estimators.rows import Fold, Rows
+from tabdl.targets import Target
 from tabdl.training.closed import Ridge, fit_ridge
 
 LOSSES = ("cross_entropy", "mse")  # what a ridge stands for; the others are learned by gradients
@@ -21,13 +22,13 @@ class ClosedForm(Estimator):
     """Base of estimators of a linear network. It stands before Classifier or Regressor.
 
     A first fit with the usual loss is a ridge: classes are -1 and 1, and one factor makes logits of its outputs, the one with the
-    least log-loss of rows left out. These also calibrate, so that no rows need be held out. All else (`partial_fit`,
+    least log-loss of rows left out. These also calibrate, so that no rows are held out. All else (`partial_fit`,
     `warm_start`, other losses, `quantiles`) are steps of gradients, as in every network.
     """
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
         self.__dict__.pop("_left_out", None)
-        if not self._closed(rows, partial, hasattr(self, "weights_")):
+        if not self._closed(rows, self.target_, partial, hasattr(self, "weights_")):
             return super()._fit_folds(rows, folds, seed, partial)
         from tabdl.training.program import get_program
 
@@ -55,18 +56,22 @@ class ClosedForm(Estimator):
 
     def _fit_whole(self, rows: Rows, folds: list[Fold], seed: int) -> None:
         """Learn from all rows at once what folds have judged: one model in the place of theirs, with the first fold's encoder."""
-        if len(folds) > 1 and self._closed(rows, partial=False, warm=False):
+        if len(folds) > 1 and self._closed(rows, self.target_, partial=False, warm=False):
             told = self.history_
             del self.weights_
             self._fit_folds(rows, [Fold(folds[0].encoder, folds[0].arrays, None, None, {}, None)], seed, partial=False)
             self.__dict__.pop("_left_out", None)
             self.history_, self.encoders_ = told, self.encoders_[:1]
 
-    def _closed(self, rows: Rows, partial: bool, warm: bool) -> bool:
+    def _closed(self, rows: Rows, target: Target, partial: bool, warm: bool) -> bool:
         """Whether a fit is a ridge."""
-        head = self.target_.head
+        head = target.head
         usual = head.loss in LOSSES and not head.smoothing and not head.levels
         return usual and not (partial or warm or rows.stream is not None)
+
+    def _held_fraction(self, rows: Rows, target: Target, warm: bool) -> float:
+        """None for a ridge, which judges each row by the fit without it."""
+        return 0.0 if self._closed(rows, target, partial=False, warm=warm) else self.validation_fraction
 
     def _fitted_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         state, weights = super()._fitted_state()

@@ -13,6 +13,7 @@ import numpy as np
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, canonical
+from tabdl.inference import check_finite
 from tabdl.schema import Schema
 from tabdl.series import holds_series
 
@@ -145,6 +146,19 @@ def check_roles(y: Any, sample_weight: Any) -> None:
         raise ParameterError(
             f"y and sample_weight expect two columns, received {y!r} for both; name another one, or leave sample_weight out"
         )
+
+
+def check_rows(rows: Rows, told: bool) -> None:
+    """Two rows at least, and before some are held out, so that messages number them as the user does, no infinity.
+
+    told: whether a schema says what the columns are.
+    """
+    if rows.frame.rows < 2:
+        raise SchemaError(
+            f"Found array with 1 sample(s) (shape=(1, {len(rows.frame.columns)})) while a minimum of 2 is required."
+        )
+    for name, cells in rows.frame.columns.items() if not told else ():
+        check_finite(name, cells)
 
 
 def check_schema(schema: Any, y: Any, sample_weight: Any) -> None:

@@ -111,6 +111,12 @@ def check_seed(table: Parquet, seed: int | None) -> int:
     return seed
 
 
+def refuse_long(X_val: Any) -> None:
+    """Before anything is read."""
+    if isinstance(X_val, Parquet) and X_val.rows > SAMPLE:
+        check_seed(X_val, None)
+
+
 def check_options(estimator: Any, table: Parquet) -> None:
     """What a fit needs all rows in memory for; told before any is read."""
     for name, allowed in (("bagging", (1, "auto")), ("checkpoint", (None,)), ("id", (None,))):

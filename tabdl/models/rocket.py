@@ -26,7 +26,7 @@ class Rocket(SequenceNetwork):
     groups: int = param(32, "groups of Hydra's kernels for each dilation, in a set", low=1, high=256)
     reads = ("numbers", "flags", "categories", "features")
     one_for_all_members = True
-    defaults = {"validation_fraction": 0.0, "learning_rate": 1e-3}
+    defaults = {"learning_rate": 1e-3}
 
     def encoding(self, seed: int) -> dict[str, Any]:
         return super().encoding(seed) | {"rocket": (self.kernels * self.members, self.groups * self.members, seed)}

@@ -26,7 +26,7 @@ def mixed_panel(seed: int = 0) -> Any:
     for i, shop in enumerate(SHOPS):
         days = pd.date_range("2024-01-01", periods=STEPS + HORIZON, freq="D")[(0 if i < 2 else STEPS - 20) :]
         place, promo = np.arange(len(days)), rng.uniform(size=len(days)) < 0.3
-        sales = (i + 1) * (20 + 6 * np.sin(2 * np.pi * days.dayofweek / 7) + 8 * promo) + rng.normal(size=len(days))
+        sales = (i + 1) * (20 + 6 * np.sin(2 * np.pi * days.day_of_week / 7) + 8 * promo) + rng.normal(size=len(days))
         own = {"shop": shop, "day": days, "sales": sales, "visitors": 3 * sales + place, "promo": promo, "size": float(i)}
         parts.append(pd.DataFrame(own).assign(mood=rng.choice(["sun", "rain"], len(days))))
     table = pd.concat(parts, ignore_index=True)
