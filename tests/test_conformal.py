@@ -16,7 +16,7 @@ def even(count: int) -> np.ndarray:
 
 def test_the_share_holds_on_new_errors_also_for_skewed_ones() -> None:
     def draw() -> np.ndarray:
-        return (RNG.exponential(size=(2000, 6)) - 0.7) * np.linspace(1, 3, 6)
+        return (RNG.gamma(3, size=(2000, 6)) - 3) * np.linspace(1, 3, 6)
 
     series = np.zeros(2000, int)
     bands, new = learn_bands(draw(), series, even(2000), even(2000), 1), draw()
