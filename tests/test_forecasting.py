@@ -263,6 +263,7 @@ def test_the_calendar_tells_what_a_short_lookback_does_not() -> None:
             "others in series store='c'",
         ),
         ({}, PAST[:0], SchemaError, "0 sample"),
+        ({"static": "promo"}, PAST, SchemaError, "static column 'promo': expected one value a series, received 'no' and 'yes'"),
     ],
 )
 def test_what_cannot_be_learned(params: dict[str, Any], table: pd.DataFrame, error: type, says: str) -> None:

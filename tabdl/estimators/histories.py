@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from tabdl.cells import text_of
 from tabdl.encoding.covariates import Covariates
 from tabdl.encoding.windows import fill_gaps
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import parse_numbers
-from tabdl.panel import Panel, make_panel
+from tabdl.panel import Panel, group_rows, make_panel, name_series
 from tabdl.times import Calendar, TimeType, read_times
 
 Names = str | Sequence[str] | None
@@ -61,12 +62,13 @@ class Roles:
 class History:
     """A table that was read. panel: its columns are targets, known and past features.
 
-    features: of each series (steps, known and past features), without gaps.
+    features: of each series (steps, known and past features), without gaps. static: a row for each series, at fit alone.
     """
 
     panel: Panel
     covariates: Covariates
     features: list[np.ndarray]
+    static: Frame | None = None
 
 
 def read_rows(table: Any, roles: Roles, names: Sequence[str], what: str) -> tuple[Frame, np.ndarray, TimeType]:
@@ -125,7 +127,26 @@ def read_history(table: Any, roles: Roles, covariates: Covariates | None, calend
                     f"{what}: expected known values of {name!r} in {panel.name(i)}, received only gaps; leave it out"
                 )
     panel = panel.until_known(len(roles.targets))  # the rows after it are what is to be forecast
-    return History(panel, learned, [without_gaps(part[:, len(roles.targets) :]) for part in panel.values])
+    static = read_static(frame, roles, frame.rows) if calendar is None else None
+    return History(panel, learned, [without_gaps(part[:, len(roles.targets) :]) for part in panel.values], static)
+
+
+def read_static(frame: Frame, roles: Roles, rows: int) -> Frame | None:
+    """The static columns with one row a series, in the order in which series first appear; None without such columns."""
+    if not roles.static:
+        return None
+    codes, first = group_rows({name: frame.columns[name] for name in roles.ids}, rows)
+    for name in roles.static:
+        cells = frame.columns[name]
+        other = np.array([text_of(a) not in (None, text_of(b)) for a, b in zip(cells, cells[first][codes], strict=True)])
+        if other.any():
+            row = int(np.argmax(other))
+            found = name_series({key: frame.columns[key][row] for key in roles.ids})
+            raise SchemaError(
+                f"static column {name!r}: expected one value a series, received {cells[first][codes][row]!r} and {cells[row]!r} "
+                f"in {found}; give it as known= or past= where it changes"
+            )
+    return frame.take(first)
 
 
 def without_gaps(values: np.ndarray) -> np.ndarray:

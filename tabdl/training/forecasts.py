@@ -98,10 +98,11 @@ def fit_forecasts(
 ) -> Fitted:
     """Learn from series (steps,) with NaN for gaps; `lookback` and `held` None: chosen from the lengths of the series."""
     steps = np.array([len(part) for part in values])
-    season = seasons[0] if seasons[0] < steps.max() else 1
     held = held_steps(steps, horizon) if held is None else held
     lookbacks = [lookback] if lookback else lookbacks_of(int(np.median(steps)) - held, seasons)
-    longest = max(*lookbacks, *(s for s in seasons if s <= max(lookbacks)), 1)
+    longest = max(lookbacks)
+    seasons = tuple(season for season in seasons if season <= longest) or (1,)
+    season = seasons[0]
     series = [Series.of(part, longest, season) for part in values]
     positive = all(np.nanmin(part, initial=np.inf) > 0 for part in values)
     floor = min(float(np.nanmin(part, initial=np.inf)) for part in values) if positive else 0.0

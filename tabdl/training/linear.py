@@ -92,6 +92,8 @@ def change(values: np.ndarray, season: int) -> float:
 
 
 def _changes(values: np.ndarray, season: int) -> np.ndarray:
+    if values.shape[1] < 2:
+        return np.zeros(len(values))
     lag = season if season < values.shape[1] else 1
     return np.sqrt(((values[:, lag:] - values[:, :-lag]) ** 2).mean(axis=1))
 
