@@ -43,19 +43,17 @@ class SequenceEncoder:
         """
         if like is not None and like.kernels is not None:
             return like
-        lengths = _lengths(cells, self.columns)
+        values, _, lengths = self._read(cells, len(cells[self.names[0]]), _longest(cells, self.columns))
         self.steps = max(1, int(lengths.max(initial=0)))
         n = len(self.numeric)
         self.center, self.spread, self.tail = np.zeros(n), np.ones(n), np.zeros(n, bool)
-        self.gaps = np.zeros(n, bool)
-        for j, column in enumerate(self.numeric):
-            rows = [row for row, cell in enumerate(cells[column.name]) if _given(cell)]
-            values = np.concatenate([np.zeros(0), *(cells[column.name][row] for row in rows)])
-            each = None if weight is None else np.repeat(weight[rows], [len(cells[column.name][row]) for row in rows])
-            known = np.isfinite(values)
-            self.gaps[j] = len(rows) < len(lengths) or not known.all()
-            if known.any():
-                self._learn(j, values[known], None if each is None else each[known])
+        inside = np.arange(len(values[0][0]) if values else 0) < lengths[:, None]
+        known = [np.isfinite(each) for each in values]
+        self.gaps = np.array([bool((inside & ~own).any()) for own in known], dtype=bool)
+        for j, own in enumerate(known):
+            if own.any():
+                each = None if weight is None else np.broadcast_to(weight[:, None], own.shape)[own]
+                self._learn(j, values[j][own], each)
         if like is not None:
             self.gaps, self.steps = like.gaps, like.steps
         if self.kernels is not None:
@@ -112,11 +110,9 @@ class SequenceEncoder:
     def _arrays(self, cells: dict[str, np.ndarray], rows: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Series and mask, and the steps of each row, up to the last that has a value."""
         cells = {c.name: cut(_object(cells[c.name]), self.steps, c.name) for c in self.columns}
+        values, codes, lengths = self._read(cells, rows, self.steps)
+        mask = _there(values, codes)
         sequence = np.zeros((rows, self.steps, self.channels), np.float32)
-        values = [_padded(cells[column.name], rows, self.steps) for column in self.numeric]
-        codes = [_codes(cells[column.name], column, self.steps) for column in self.texts]
-        mask = np.any([np.isfinite(v) for v in values] + [c > GAP for c in codes], axis=0)  # (rows, steps)
-        lengths = np.where(mask.any(axis=1), self.steps - np.argmax(mask[:, ::-1], axis=1), 0)
         inside = np.arange(self.steps) < lengths[:, None]
         flags = iter(range(len(values), self.channels))
         for j, known in enumerate(np.isfinite(v) for v in values):
@@ -127,6 +123,13 @@ class SequenceEncoder:
             for place in range(len(column.values)):
                 sequence[:, :, next(flags)] = places == place
         return {"sequence": sequence, "mask": mask.astype(np.float32)}, lengths
+
+    def _read(self, cells: dict[str, np.ndarray], rows: int, steps: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+        """Numbers and codes of text, a channel each (rows, steps), and the steps of each row up to the last that has a value."""
+        values = [_padded(cells[column.name], rows, steps) for column in self.numeric]
+        codes = [_codes(cells[column.name], column, steps) for column in self.texts]
+        mask = _there(values, codes)
+        return values, codes, np.where(mask.any(axis=1), steps - np.argmax(mask[:, ::-1], axis=1), 0)
 
     def _scaled(self, j: int, values: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """One channel (rows, steps) of numbers without gaps."""
@@ -176,10 +179,14 @@ def _object(cells: np.ndarray) -> np.ndarray:
     return cells if cells.dtype == object else np.full(len(cells), None, dtype=object)
 
 
-def _lengths(cells: dict[str, np.ndarray], columns: Sequence[Column]) -> np.ndarray:
-    """Steps of each row: those of its longest channel."""
-    each = [[len(cell) if _given(cell) else 0 for cell in cells[column.name]] for column in columns]
-    return np.array(each, dtype=np.int64).max(axis=0)
+def _longest(cells: dict[str, np.ndarray], columns: Sequence[Column]) -> int:
+    """Steps of the longest cell, at least 1."""
+    return max((len(cell) for column in columns for cell in cells[column.name] if _given(cell)), default=0) or 1
+
+
+def _there(values: list[np.ndarray], codes: list[np.ndarray]) -> np.ndarray:
+    """bool (rows, steps): whether any channel has a value."""
+    return np.any([np.isfinite(each) for each in values] + [each > GAP for each in codes], axis=0)
 
 
 def _padded(cells: np.ndarray, rows: int, steps: int) -> np.ndarray:
