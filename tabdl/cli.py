@@ -1,11 +1,11 @@
-"""The command line: fit, evaluate, predict, schema, doctor on CSV and Parquet files."""
+"""The command line: fit, evaluate, predict, schema, doctor on CSV and Parquet files of tables and of series to forecast."""
 
 from __future__ import annotations
 
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 TASKS = ("auto", "classifier", "regressor")
+ROLES = ("time", "id", "known", "past", "static")  # of the columns of a long table
 
 
 class Failure(click.ClickException):
@@ -98,7 +99,8 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     default="tabular",
     show_default=True,
     help="Architecture: cnn, dcn, embedding, fttransformer, inception, lite, mlp, neighbors, realmlp, resnet, rnn, rocket, "
-    "sequencetransformer, series, tabm, tabular, tcn. A network of your own only by its entry point in the group tabdl.models.",
+    "sequencetransformer, series, tabm, tabular, tcn. A network of your own only by its entry point in the group tabdl.models. "
+    "With --horizon: ridge.",
 )
 @click.option("--task", type=click.Choice(TASKS), default="auto", show_default=True, help="auto looks at the target.")
 @click.option("--out", type=NEW_FILE, default=Path("model.tabdl"), show_default=True, help="Where the model goes.")
@@ -110,16 +112,31 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 @click.option("--time-limit", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Longest training.")
 @click.option("--epochs", type=click.IntRange(1), help="Passes over the training rows.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of split, weights and order.")
-@click.option("--curve", type=NEW_FILE, help="Learning-curve picture; default: beside the model, ending in .png.")
+@click.option(
+    "--curve",
+    "--picture",
+    "curve",
+    type=NEW_FILE,
+    help="Learning curve, or forecasts; default: beside the model, ending in .png.",
+)
+@click.option("--horizon", type=click.IntRange(1), metavar="STEPS", help="Forecast the target so many steps ahead; needs --time.")
+@click.option("--time", metavar="COLUMN", help="Column of times, for forecasts.")
+@click.option("--id", multiple=True, metavar="COLUMN", help="Column that tells series apart, for forecasts.")
+@click.option("--known", multiple=True, metavar="COLUMN", help="Column known ahead, for forecasts.")
+@click.option("--past", multiple=True, metavar="COLUMN", help="Column known up to the last step, for forecasts.")
+@click.option("--static", multiple=True, metavar="COLUMN", help="Column with one value a series, for forecasts.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no schema.")
 @debug_option
 def fit(table: Path, out: Path, curve: Path | None, quiet: bool, **options: Any) -> None:
-    """Fit a model on TABLE, score it on held-out rows, save it."""
+    """Fit a model on TABLE, score it on held-out rows, save it. With --horizon: forecasts of a long table."""
     from tabdl import commands
 
     curve = curve or out.with_suffix(".png")
     _check_places(table, out, curve)
     options["settings"] = _parameters(options)
+    if _forecasts(options):
+        _fit_forecaster(table, out, curve, quiet, options)
+        return
     rows = commands.read_rows(table, options["target"], options["drop"], options["weight"])
     task, reason = commands.choose_task(rows, options["task"])
     click.echo(f"task: {task} ({reason})", err=True)
@@ -135,6 +152,43 @@ def fit(table: Path, out: Path, curve: Path | None, quiet: bool, **options: Any)
     tabdl.save(model, out)
     model.plot_history(curve)
     click.echo(f"model: {out}\nlearning curve: {curve}")
+
+
+def _fit_forecaster(table: Path, out: Path, curve: Path, quiet: bool, options: dict[str, Any]) -> None:
+    from tabdl import commands, forecast_files
+    from tabdl.tablefiles import read_table
+
+    name = options["model"] if _given("model") else forecast_files.default_forecaster()
+    roles = {role: options[role] or None for role in ("target", "horizon", *ROLES)}
+    commands.start_backend(quiet=not _debugging())
+    model = _estimator(name, "forecaster", roles | options["settings"] | {"verbose": 0 if quiet else 1})
+    rows = read_table(table)
+    model.fit(rows)
+    click.echo(forecast_files.describe(model))
+    tabdl.save(model, out)
+    click.echo(f"model: {out}\nforecasts: {forecast_files.draw(model, rows, curve)}")
+
+
+def _forecasts(options: dict[str, Any]) -> bool:
+    """Whether a forecaster is asked for; options that do not fit together are refused."""
+    if options["horizon"] is None:
+        _refuse(ROLES, "is for forecasts; add --horizon STEPS, or leave it out")
+        return False
+    if options["time"] is None:
+        raise click.BadParameter("expected the column of times as well; add --time COLUMN", param_hint="--horizon")
+    _refuse(("task", "kinds", "drop", "weight", "test_fraction"), "is not for forecasts; leave it or --horizon out")
+    return True
+
+
+def _given(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def _refuse(names: Iterable[str], reason: str) -> None:
+    """End with the first of these options that was given."""
+    for parameter in click.get_current_context().command.params:
+        if parameter.name in names and _given(parameter.name):
+            raise click.UsageError(f"{parameter.opts[0]} {reason}")
 
 
 def _check_places(table: Path, out: Path, curve: Path) -> None:
@@ -193,7 +247,9 @@ def _estimator(name: str, task: str, parameters: dict[str, Any]) -> Any:
     from tabdl.errors import ParameterError
 
     try:
-        model = commands.find_model(name, task)(**parameters)
+        cls: Any = commands.find_model(name, task)
+        idle = {"random_state", "verbose"} - set(cls.fields) if task == "forecaster" else set()  # nothing is drawn or shown
+        model = cls(**{k: v for k, v in parameters.items() if k not in idle})
         model.check_params()
     except (ParameterError, TypeError) as error:
         raise click.BadParameter(one_line(error), param_hint="--model, --set") from None
@@ -208,15 +264,21 @@ def _estimator(name: str, task: str, parameters: dict[str, Any]) -> Any:
 @click.argument("table", type=FILE)
 @click.option("--target", help="Column with the truth; default: the one column that the model does not know.")
 @click.option("--weight", metavar="COLUMN", help="Column with the weight of each row.")
+@click.option("--origins", type=click.IntRange(1), default=4, show_default=True, help="Of a forecaster's backtest.")
 @click.option("--json", "as_json", is_flag=True, help="Scores as JSON.")
 @debug_option
-def evaluate(model: Path, table: Path, target: str | None, weight: str | None, as_json: bool) -> None:
-    """Score a saved MODEL on the rows of TABLE."""
-    from tabdl import commands
+def evaluate(model: Path, table: Path, target: str | None, weight: str | None, origins: int, as_json: bool) -> None:
+    """Score a saved MODEL on the rows of TABLE; of a forecaster, backtest a copy that learns from the rows before."""
+    from tabdl import commands, forecast_files
     from tabdl.scoring import format_scores, held_out_scores
 
     commands.start_backend(quiet=not _debugging())
     estimator = tabdl.load(model)
+    if forecast_files.is_forecaster(estimator):
+        _refuse(("target", "weight"), "is not for forecasters; leave it out")
+        _show_backtest(forecast_files.judge(estimator, table, origins), table, as_json)
+        return
+    _refuse(("origins",), f"is for forecasters, the model is a {type(estimator).__name__}; leave it out")
     target = target or commands.guess_target(estimator.schema_, table, weight)
     rows = commands.read_rows(table, target, (), weight, commands.text_columns(estimator, target))
     scores = held_out_scores(estimator, rows.X, rows.y, rows.weight)
@@ -226,28 +288,42 @@ def evaluate(model: Path, table: Path, target: str | None, weight: str | None, a
         click.echo(f"scores on {len(rows.X)} rows of {table}, target {target!r}:\n{format_scores(scores)}")
 
 
+def _show_backtest(found: Any, table: Path, as_json: bool) -> None:
+    origins = [str(origin) for origin in found.by_origin.index.get_level_values("origin").unique()]
+    if as_json:
+        click.echo(json.dumps({"origins": origins, "scores": json.loads(found.scores.to_json(orient="index"))}))
+    else:
+        click.echo(f"backtest on {table}, origins {', '.join(origins)}; lower is better but for coverage")
+        click.echo(found.scores.to_string(float_format="{:.3f}".format, index_names=False))
+
+
 @cli.command()
 @click.argument("model", type=FILE)
 @click.argument("table", type=FILE)
+@click.option("--future", type=FILE, help="Known columns of the steps to forecast; default: TABLE's rows after the last target.")
 @click.option("--out", type=NEW_FILE, help="CSV (also .gz) or Parquet file; default: CSV on standard output.")
 @click.option("--proba", is_flag=True, help="Also one column probability_<class> a class.")
 @click.option("--chunk-rows", type=click.IntRange(1), default=50_000, show_default=True, help="Rows in memory at a time.")
 @debug_option
-def predict(model: Path, table: Path, out: Path | None, proba: bool, chunk_rows: int) -> None:
-    """Add a column `prediction` to the rows of TABLE, in their order."""
-    from tabdl import commands
+def predict(model: Path, table: Path, future: Path | None, out: Path | None, proba: bool, chunk_rows: int) -> None:
+    """Add a column `prediction` to the rows of TABLE, in their order; of a forecaster, write what follows TABLE."""
+    from tabdl import commands, forecast_files
     from tabdl.tablefiles import is_parquet, is_table, write_table
 
     if out is not None and not is_table(out):
         raise click.BadParameter(f"expected a name ending in .csv, .csv.gz or .parquet, received {out}", param_hint="--out")
     if out is not None:
-        _refuse_overwriting("--out", out, table, model)
+        _refuse_overwriting("--out", out, table, model, *([future] if future else []))
     commands.start_backend(quiet=not _debugging())
     estimator = tabdl.load(model)
     if proba and not hasattr(estimator, "predict_proba"):
         raise click.BadParameter(f"a {type(estimator).__name__} predicts numbers, it has no probabilities", param_hint="--proba")
-    typed = out is not None and is_parquet(out)
-    chunks: Iterator[pd.DataFrame] = commands.predicted(estimator, table, proba, chunk_rows, typed)
+    if forecast_files.is_forecaster(estimator):
+        chunks = iter([forecast_files.forecast(estimator, table, future)])
+    else:
+        _refuse(("future",), f"is for forecasters, the model is a {type(estimator).__name__}; leave it out")
+        typed = out is not None and is_parquet(out)
+        chunks: Iterator[pd.DataFrame] = commands.predicted(estimator, table, proba, chunk_rows, typed)
     rows = write_table(chunks, sys.stdout if out is None else out)
     if out is not None:
         click.echo(f"{rows} predictions: {out}", err=True)

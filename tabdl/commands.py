@@ -104,12 +104,13 @@ def choose_task(rows: LabelledRows, wanted: str) -> tuple[str, str]:
 
 def find_model(name: str, task: str) -> type:
     """Estimator class of an architecture, or of an installed package's entry point in the group "tabdl.models"."""
-    if name in models.names("Classifier", "Regressor"):
+    kinds = ("Forecaster",) if task == "forecaster" else ("Classifier", "Regressor")
+    if name in models.names(*kinds):
         return models.find(name, task)
     wanted = name if name.lower().endswith(task) else name + task.title()
     for entry in metadata.entry_points(group="tabdl.models", name=wanted):
         return entry.load()
-    known = sorted({*models.names("Classifier", "Regressor"), *(e.name for e in metadata.entry_points(group="tabdl.models"))})
+    known = sorted({*models.names(*kinds), *(e.name for e in metadata.entry_points(group="tabdl.models"))})
     raise ParameterError(f"expected a model among {', '.join(known)}, received {name!r}")
 
 
@@ -136,7 +137,10 @@ def schema_of(path: Path) -> Schema:
         return Schema.infer(read_table(path))
     from tabdl import artifact
 
-    return artifact.load(path).schema_
+    model = artifact.load(path)
+    if not hasattr(model, "schema_"):
+        raise SchemaError(f"expected a model of a table, received a {type(model).__name__}, whose columns have roles: {model!r}")
+    return model.schema_
 
 
 def predicted(model: Any, path: Path, proba: bool, chunk_rows: int, typed: bool) -> Iterator[pd.DataFrame]:

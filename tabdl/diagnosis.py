@@ -105,7 +105,8 @@ def _model(path: Path) -> str:
     seconds = time.perf_counter() - started
     versions = ", ".join(f"{name} {version}" for name, version in manifest["versions"].items())
     rows = "contains training rows" if manifest.get("contains_rows") else "no training row inside"
+    columns = len(model.schema_.used) if hasattr(model, "schema_") else model.n_features_in_
     return (
-        f"{manifest['class']} on {len(model.schema_.used)} columns, {path.stat().st_size / 1e6:.2f} MB, {rows}; "
+        f"{manifest['class']} on {columns} columns, {path.stat().st_size / 1e6:.2f} MB, {rows}; "
         f"loads in {seconds:.1f} s and predicts its probe rows; saved {manifest.get('created')} with {versions}"
     )

@@ -27,7 +27,7 @@ def effect(*parameters: str) -> Callable[[Callable[..., None]], Callable[..., No
 def declared() -> set[str]:
     """Every parameter of every public estimator, by the class that declares it."""
     found = set()
-    for cls in map(models.load_class, models.catalogue("Classifier", "Regressor")):
+    for cls in map(models.load_class, models.catalogue()):
         for name in cls.fields:
             owner = next(base for base in cls.__mro__ if isinstance(vars(base).get(name), Param))
             found.add(f"{owner.__name__}.{name}")

@@ -29,7 +29,10 @@ LAYERS = (  # a file imports only from its own layer or lower ones
     {"estimators"},
     {"models"},
     {"artifact", "datasets", "testing", "exporting", "explaining"},
-    {"tablefiles", "scoring", "backtesting", "diagnosis", "commands", "report", "tuning", "tracking", "conversion"},
+    {
+        *("tablefiles", "scoring", "backtesting", "diagnosis", "commands", "forecast_files", "report", "tuning", "tracking"),
+        "conversion",
+    },
     {"cli", "__main__"},
 )
 SEPARATE = {5, 6}  # layers whose files know nothing of each other

@@ -1,10 +1,10 @@
 """Write the golden artifacts of a release: one small fitted model of every public estimator, with what it predicts,
-one of a table with a wide column; networks of series also on a table of series.
+one of a table with a wide column; networks of series also on a table of series, forecasters on a panel.
 
     python tests/golden/make.py
 
 Run before a release is published; files that are there stay as they are. tests/test_golden.py loads them all. The rows come
-from `tabdl.testing.mixed_table` and `mixed_series`, kept beside the models so that they never depend on later code.
+from `tabdl.testing.mixed_table`, `mixed_series` and `mixed_panel`, kept beside the models: they never depend on later code.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pandas as pd
 
 import tabdl
 from tabdl import models, testing
+from tabdl.testing.forecasts import ForecastCase, numbers
 
 ROWS = 120
 WORDS = 60  # values of a column that is wide: some of them share a vector
@@ -45,6 +46,7 @@ def main() -> None:
     write(folder / "series", testing.mixed_series(ROWS), [*on_series, "CNNClassifier", "RNNRegressor"])
     words = np.random.default_rng(1).permutation([f"word {i}" for i in range(WORDS)] * (ROWS // WORDS))
     write(folder / "wide", table.assign(words=words), ["MLPClassifier"])
+    write_forecasts(folder / "forecasts")
 
 
 def shrink(*names: str) -> None:
@@ -72,6 +74,18 @@ def write(folder: Path, table: pd.DataFrame, names: Iterable[str]) -> None:
         tabdl.save(model, folder / f"{name}.tabdl")
         outputs = model.predict_proba(table) if classes else model.predict(table)
         np.save(folder / f"{name}.npy", outputs)
+
+
+def write_forecasts(folder: Path) -> None:
+    """Fit the forecasters to all but the last days of a panel, and write the models, their forecasts and the panel."""
+    folder.mkdir(exist_ok=True)
+    for name in models.catalogue("Forecaster"):
+        case = ForecastCase(models.load_class(name), {})
+        if not (folder / "rows.parquet").exists():
+            pd.concat([case.table, case.future], ignore_index=True).to_parquet(folder / "rows.parquet")
+        if not (folder / f"{name}.tabdl").exists():
+            tabdl.save(case.model, folder / f"{name}.tabdl")
+            np.save(folder / f"{name}.npy", numbers(case.predicted))
 
 
 if __name__ == "__main__":
