@@ -94,10 +94,9 @@ def test_kinds_of_target(cls: type, y: np.ndarray, params: dict[str, Any]) -> No
     assert_equal_at_every_step(cls(**sizes | params).fit(X, y))
 
 
-@pytest.mark.parametrize("params", [{"members": 3}, {"bagging": 2, "members": 2}])
-def test_copies_and_folds_are_averaged(params: dict[str, int]) -> None:
-    assert_equal_at_every_step(RNNRegressor(**RNN_OF, **params).fit(X, level))
-    assert_equal_at_every_step(TCNClassifier(**TCN_OF, **params).fit(X, CLASSES))
+def test_copies_and_folds_are_averaged() -> None:
+    assert_equal_at_every_step(RNNRegressor(members=3, **RNN_OF).fit(X, level))
+    assert_equal_at_every_step(TCNClassifier(members=2, bagging=2, **TCN_OF).fit(X, CLASSES))
 
 
 def test_probabilities_are_at_the_temperature_of_the_model() -> None:
@@ -172,6 +171,18 @@ def test_text_and_plain_columns(cls: type, sizes: dict[str, Any]) -> None:
         assert stream.update([None, None]).steps == STEPS + 2
     with pytest.raises(SchemaError, match="Stream.* expects columns that the table lacks: 'city'"):
         Stream(model, row={"age": 1.0})
+
+
+def test_columns_of_steps_and_long_tables() -> None:
+    model = TCNRegressor(**TCN_OF).fit(X[:, :, 0], level)
+    long = pd.DataFrame(X[:, :, 0].reshape(-1, 1), columns=["heat"]).assign(who=np.repeat(np.arange(ROWS), STEPS))
+    other = TCNRegressor(id="who", **TCN_OF).fit(long, level)
+    stream, named = Stream(model), Stream(other)
+    for values in X[3]:
+        stream.update(values[:1])
+        named.update({"heat": values[0], "who": 3})
+    near(stream.predict_next(), model.predict(X[3:4, :, 0])[0], level.std())
+    near(named.predict_next(), other.predict(long[long["who"] == 3])[0], level.std())
 
 
 def test_streams_are_independent_and_start_over() -> None:
