@@ -18,6 +18,7 @@ _NAMES = {
     "Backtest": "tabdl.backtesting",
     "backtest": "tabdl.backtesting",
     "event_windows": "tabdl.events",
+    "Stream": "tabdl.stream",
     "param": "tabdl.params",
     "save": "tabdl.artifact",
     "load": "tabdl.artifact",

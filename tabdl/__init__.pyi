@@ -53,5 +53,6 @@ from tabdl.params import param as param
 from tabdl.parquet import Parquet as Parquet
 from tabdl.schema import Schema as Schema
 from tabdl.splitting import RollingOrigin as RollingOrigin
+from tabdl.stream import Stream as Stream
 
 __version__: str

@@ -28,7 +28,7 @@ LAYERS = (  # a file imports only from its own layer or lower ones
     {"network", "training"},
     {"estimators"},
     {"models"},
-    {"artifact", "datasets", "testing", "exporting", "explaining"},
+    {"artifact", "datasets", "testing", "exporting", "explaining", "stream"},
     {
         *("tablefiles", "scoring", "backtesting", "diagnosis", "commands", "forecast_files", "report", "tuning", "tracking"),
         "conversion",

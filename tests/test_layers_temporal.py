@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 
-from tabdl.layers import temporal
+from tabdl.layers import blocks, temporal
 from tabdl.network import get_weights, seeded, set_weights
 
 X = np.random.default_rng(0).normal(size=(4, 9, 3)).astype(np.float32)  # (rows, steps, channels)
@@ -184,6 +186,16 @@ def test_recurrent_layers_skip_masked_steps(cell, bidirectional):
     changed = np.where(MASK[:, :, None] > 0, X, 77.0).astype(np.float32)
     first, second = (keras.ops.convert_to_numpy(model((x, MASK))) for x in (X, changed))
     np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
+def test_dropout_between_recurrent_layers_says_nothing_of_masks():
+    def stacked(x, mask):
+        inner = temporal.recurrent(x, 4, "gru", mask=mask)
+        return temporal.recurrent(blocks.Dropout(0.5, shared=True)(inner), 4, "gru", every_step=False, mask=mask)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masked(stacked)
 
 
 def test_patches_carry_their_mask():

@@ -83,6 +83,19 @@ def test_filling_follows_straight_lines_inside_a_series() -> None:
     assert filled.tolist() == [[2, 2, 3, 4, 4, 0]]
 
 
+def test_one_step_is_encoded_as_in_a_series() -> None:
+    heat = [[1.0, 2.0, 3e6], [5.0, np.nan, 7.0], [9.0, 4.0, 6.0]]
+    encoder, frame = fitted({"heat": heat, "state": [["on", "off", None], ["on", "on", "odd"], ["off", "off", "on"]]})
+    sequence, _ = arrays_of(encoder, frame.columns, 3)
+    for row, step in ((0, 0), (0, 1), (0, 2), (1, 2)):
+        cells = {name: frame.columns[name][row][[step]] for name in ("heat", "state")}
+        found = encoder.encode_step(cells, cells["heat"])
+        np.testing.assert_array_equal(found, sequence[row, step])
+    gap = encoder.encode_step({"heat": np.array([np.nan]), "state": np.array([None])}, np.array([6.0]))
+    assert gap[0] == sequence[1, 1, 0], "on the line between 5 and 7"
+    assert gap[1:].tolist() == [1, 0, 0, 0]
+
+
 def test_state_round_trip_and_damage() -> None:
     table = mixed_series(40)
     schema = Schema.infer(table)

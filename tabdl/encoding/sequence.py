@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -112,17 +112,33 @@ class SequenceEncoder:
         cells = {c.name: cut(_object(cells[c.name]), self.steps, c.name) for c in self.columns}
         values, codes, lengths = self._read(cells, rows, self.steps)
         mask = _there(values, codes)
-        sequence = np.zeros((rows, self.steps, self.channels), np.float32)
         inside = np.arange(self.steps) < lengths[:, None]
+        filled = (fill(v, np.isfinite(v), lengths) for v in values)
+        return {"sequence": self._scale(values, filled, codes, inside), "mask": mask.astype(np.float32)}, lengths
+
+    def encode_step(self, cells: dict[str, np.ndarray], filled: np.ndarray) -> np.ndarray:
+        """One step of one series, float32 (channels,).
+
+        cells: column -> (1,) as in a series. filled: the numbers (numeric,), gaps among them filled.
+        """
+        values = [cells[column.name].astype(np.float64)[None] for column in self.numeric]  # (1, 1) each
+        codes = [_codes([cells[column.name]], column, 1) for column in self.texts]
+        return self._scale(values, filled[:, None, None], codes, np.ones((1, 1), bool))[0, 0]
+
+    def _scale(
+        self, values: Sequence[np.ndarray], filled: Iterable[np.ndarray], codes: Sequence[np.ndarray], inside: np.ndarray
+    ) -> np.ndarray:
+        """Numbers, with and without their gaps, and codes of text, each (rows, steps) -> (rows, steps, channels)."""
+        sequence = np.zeros((*inside.shape, self.channels), np.float32)
         flags = iter(range(len(values), self.channels))
-        for j, known in enumerate(np.isfinite(v) for v in values):
-            sequence[:, :, j] = np.where(inside, self._scaled(j, fill(values[j], known, lengths), inside), 0)
+        for j, (own, whole) in enumerate(zip(values, filled, strict=True)):
+            sequence[:, :, j] = np.where(inside, self._scaled(j, whole, inside), 0)
             if self.gaps[j]:
-                sequence[:, :, next(flags)] = inside & ~known
+                sequence[:, :, next(flags)] = inside & ~np.isfinite(own)
         for column, places in zip(self.texts, codes, strict=True):
             for place in range(len(column.values)):
                 sequence[:, :, next(flags)] = places == place
-        return {"sequence": sequence, "mask": mask.astype(np.float32)}, lengths
+        return sequence
 
     def _read(self, cells: dict[str, np.ndarray], rows: int, steps: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
         """Numbers and codes of text, a channel each (rows, steps), and the steps of each row up to the last that has a value."""
@@ -200,7 +216,7 @@ def _padded(cells: np.ndarray, rows: int, steps: int) -> np.ndarray:
     return values
 
 
-def _codes(cells: np.ndarray, column: Column, steps: int) -> np.ndarray:
+def _codes(cells: Sequence[Any] | np.ndarray, column: Column, steps: int) -> np.ndarray:
     """Places among the values of a channel of text (rows, steps); UNSEEN, and GAP also beyond the end."""
     places = {value: place for place, value in enumerate(column.values)}
     codes = np.full((len(cells), steps), GAP)

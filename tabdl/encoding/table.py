@@ -81,6 +81,11 @@ class TableEncoder:
         return Spec(len(self._numbers.at), self._flag_stops[-1], categories, *series)
 
     @property
+    def sequence(self) -> SequenceEncoder:
+        """The encoder of the columns that hold series."""
+        return self._sequence
+
+    @property
     def private_numbers(self) -> np.ndarray:
         """Which columns of the array "numbers" are private, bool (numbers,)."""
         return np.array(self._numbers.private, dtype=bool)

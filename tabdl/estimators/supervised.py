@@ -165,10 +165,10 @@ class Classifier(ClassifierMixin, Estimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Most probable class of each row (rows,), or 0/1 labels (rows, labels)."""
-        probabilities = self._outputs(X)
-        if isinstance(self.target_, Labels):
-            return (probabilities > 0.5).astype(int)
-        return self.classes_[probabilities.argmax(axis=1)]
+        return self._answer(self._outputs(X))
+
+    def _answer(self, outputs: np.ndarray) -> np.ndarray:
+        return (outputs > 0.5).astype(int) if isinstance(self.target_, Labels) else self.classes_[outputs.argmax(axis=1)]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy, of several labels that of the whole row; y and sample_weight may be names of columns of X."""

@@ -33,6 +33,7 @@ class Dropout(keras.layers.Layer):
         super().__init__(**options)
         self.initial_rate, self.shared = rate, shared
         self.seed_generator = keras.random.SeedGenerator()
+        self.supports_masking = True  # the steps that a recurrent layer skips stay skipped
 
     def build(self, input_shape: Any) -> None:
         start = keras.initializers.Constant(self.initial_rate)
