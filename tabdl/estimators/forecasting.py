@@ -164,7 +164,7 @@ class PanelForecaster(Parameters, BaseEstimator):
 
     def _is_past(self, width: int) -> np.ndarray:
         owners = self.covariates_.owners
-        return np.array([owner in self.roles_.past for owner in owners] + [False] * (width - len(owners)))
+        return np.array([owner in self.roles_.past for owner in owners] + [False] * (width - len(owners)), dtype=bool)
 
     # ---- predict ---------------------------------------------------------------------------------------------------
 

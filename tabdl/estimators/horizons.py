@@ -1,4 +1,4 @@
-"""Windows of series as forecasting networks see them: values as changes from the last one, in units of what changes over a season."""
+"""Windows of series as forecasting networks see them: changes from the last value, in units of what changes over a season."""
 
 from __future__ import annotations
 

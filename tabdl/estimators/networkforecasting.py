@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tabdl.encoding.table import TableEncoder
+from tabdl.errors import SchemaError
 from tabdl.estimators.conformal import learn_bands
 from tabdl.estimators.forecasting import PanelForecaster
 from tabdl.estimators.histories import History
@@ -73,7 +76,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
     def _learn(self, fitted: Fitted, features: Features, static: Frame | None) -> Effects:
         tried = super()._learn(fitted, features, static)
         self.share_, self.weights_, self.history_, self.best_epoch_, self.sizes_ = 0.0, {}, {}, 0, {}
-        self.static_ = _encode_static(static, type(self).__name__)
+        self.static_ = _encode_static(static, self.roles_.static, type(self).__name__)
         self._live = Live()
         longest, trial = max(part.steps for part in fitted.series), fitted.trial
         most = window_limit(seen_steps(trial), trial.horizon, len(features.past))
@@ -213,19 +216,21 @@ def _spec(arrays: dict[str, np.ndarray], static: dict[str, np.ndarray]) -> Spec:
     shape = {name: array.shape for name, array in arrays.items()}
     categories = tuple(int(codes.max()) + 1 for codes in static["categories"].T) if "categories" in static else ()
     numbers, flags = (shape[kind][1] if kind in shape else 0 for kind in ("numbers", "flags"))
-    return Spec(numbers, flags, categories, *shape["sequence"][1:], 0, *shape["future"][1:])
+    (_, steps, channels), (_, horizon, future) = shape["sequence"], shape["future"]
+    return Spec(numbers, flags, categories, steps, channels, horizon=horizon, future=future)
 
 
-def _encode_static(static: Frame | None, owner: str) -> dict[str, np.ndarray]:
-    """Inputs of each series by name, and last of one that is not known: no columns, no arrays."""
-    import warnings
-
-    if static is None:
+def _encode_static(static: Frame | None, names: Sequence[str], owner: str) -> dict[str, np.ndarray]:
+    """Inputs of each series by name, and last of one that is not known: no arrays without columns that differ."""
+    if static is None or static.rows < 2:
         return {}
+    frame = replace(static, columns={name: static.columns[name] for name in names})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a column that differs in each series, or in none, tells networks nothing
-        schema = Schema.infer(static)
-    frame = schema.read(static, owner)
-    arrays = TableEncoder(schema).fit(frame).encode(static)
+        try:
+            schema = Schema.infer(frame)
+        except SchemaError:
+            return {}
+    arrays = TableEncoder(schema).fit(schema.read(frame, owner)).encode(frame)
     unknown = {name: np.full_like(array[:1], UNSEEN if name == "categories" else 0) for name, array in arrays.items()}
     return {name: np.concatenate([array, unknown[name]]) for name, array in arrays.items()}
