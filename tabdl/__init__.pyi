@@ -29,6 +29,7 @@ from tabdl.models.mlp import MLPClassifier as MLPClassifier
 from tabdl.models.mlp import MLPRegressor as MLPRegressor
 from tabdl.models.neighbors import NeighborsClassifier as NeighborsClassifier
 from tabdl.models.neighbors import NeighborsRegressor as NeighborsRegressor
+from tabdl.models.patchtst import PatchTSTForecaster as PatchTSTForecaster
 from tabdl.models.realmlp import RealMLPClassifier as RealMLPClassifier
 from tabdl.models.realmlp import RealMLPRegressor as RealMLPRegressor
 from tabdl.models.resnet import ResNetClassifier as ResNetClassifier
@@ -51,6 +52,7 @@ from tabdl.models.tabular import TabularRegressor as TabularRegressor
 from tabdl.models.tcn import TCNClassifier as TCNClassifier
 from tabdl.models.tcn import TCNForecaster as TCNForecaster
 from tabdl.models.tcn import TCNRegressor as TCNRegressor
+from tabdl.models.tsmixer import TSMixerForecaster as TSMixerForecaster
 from tabdl.network import SequenceNetwork as SequenceNetwork
 from tabdl.network import TableNetwork as TableNetwork
 from tabdl.params import param as param

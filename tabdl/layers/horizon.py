@@ -70,3 +70,8 @@ def transpose(x: Any) -> Any:
 def flatten(x: Any) -> Any:
     """(rows, steps, channels) -> (rows, steps * channels)."""
     return ops.reshape(x, (-1, x.shape[1] * x.shape[2]))
+
+
+def along_steps(first: Any, second: Any) -> Any:
+    """One after the other: (rows, a, width) and (rows, b, width) -> (rows, a + b, width)."""
+    return ops.concatenate([first, second], axis=1)
