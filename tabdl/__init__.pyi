@@ -11,6 +11,7 @@ from tabdl.estimators.supervised import Classifier as Classifier
 from tabdl.estimators.supervised import Regressor as Regressor
 from tabdl.events import event_windows as event_windows
 from tabdl.models.cnn import CNNClassifier as CNNClassifier
+from tabdl.models.cnn import CNNForecaster as CNNForecaster
 from tabdl.models.cnn import CNNRegressor as CNNRegressor
 from tabdl.models.custom import KerasClassifier as KerasClassifier
 from tabdl.models.custom import KerasRegressor as KerasRegressor
@@ -28,15 +29,18 @@ from tabdl.models.mlp import MLPClassifier as MLPClassifier
 from tabdl.models.mlp import MLPRegressor as MLPRegressor
 from tabdl.models.neighbors import NeighborsClassifier as NeighborsClassifier
 from tabdl.models.neighbors import NeighborsRegressor as NeighborsRegressor
+from tabdl.models.patchtst import PatchTSTForecaster as PatchTSTForecaster
 from tabdl.models.realmlp import RealMLPClassifier as RealMLPClassifier
 from tabdl.models.realmlp import RealMLPRegressor as RealMLPRegressor
 from tabdl.models.resnet import ResNetClassifier as ResNetClassifier
 from tabdl.models.resnet import ResNetRegressor as ResNetRegressor
 from tabdl.models.ridge import RidgeForecaster as RidgeForecaster
 from tabdl.models.rnn import RNNClassifier as RNNClassifier
+from tabdl.models.rnn import RNNForecaster as RNNForecaster
 from tabdl.models.rnn import RNNRegressor as RNNRegressor
 from tabdl.models.rocket import RocketClassifier as RocketClassifier
 from tabdl.models.rocket import RocketRegressor as RocketRegressor
+from tabdl.models.segrnn import SegRNNForecaster as SegRNNForecaster
 from tabdl.models.sequencetransformer import SequenceTransformerClassifier as SequenceTransformerClassifier
 from tabdl.models.sequencetransformer import SequenceTransformerRegressor as SequenceTransformerRegressor
 from tabdl.models.series import SeriesClassifier as SeriesClassifier
@@ -46,7 +50,9 @@ from tabdl.models.tabm import TabMRegressor as TabMRegressor
 from tabdl.models.tabular import TabularClassifier as TabularClassifier
 from tabdl.models.tabular import TabularRegressor as TabularRegressor
 from tabdl.models.tcn import TCNClassifier as TCNClassifier
+from tabdl.models.tcn import TCNForecaster as TCNForecaster
 from tabdl.models.tcn import TCNRegressor as TCNRegressor
+from tabdl.models.tsmixer import TSMixerForecaster as TSMixerForecaster
 from tabdl.network import SequenceNetwork as SequenceNetwork
 from tabdl.network import TableNetwork as TableNetwork
 from tabdl.params import param as param

@@ -100,7 +100,7 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     show_default=True,
     help="Architecture: cnn, dcn, embedding, fttransformer, inception, lite, mlp, neighbors, realmlp, resnet, rnn, rocket, "
     "sequencetransformer, series, tabm, tabular, tcn. A network of your own only by its entry point in the group tabdl.models. "
-    "With --horizon: ridge.",
+    "With --horizon: cnn, patchtst, ridge, rnn, segrnn, tcn, tsmixer.",
 )
 @click.option("--task", type=click.Choice(TASKS), default="auto", show_default=True, help="auto looks at the target.")
 @click.option("--out", type=NEW_FILE, default=Path("model.tabdl"), show_default=True, help="Where the model goes.")

@@ -7,6 +7,7 @@ import random
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -117,6 +118,18 @@ class TableNetwork(Network):
     )
 
 
+class HorizonNetwork(TableNetwork):
+    """Network on windows of series: `forward(inputs)` makes of them a number for each step ahead, (rows, inputs.spec.horizon).
+
+    `inputs.sequence` and `inputs.mask` have the steps that are seen, `inputs.future` what is known of those ahead.
+    """
+
+    reads = ("numbers", "flags", "categories", "sequence", "mask", "future")
+
+    def finish(self, features: Any, head: Head) -> Any:
+        return features
+
+
 class SequenceNetwork(TableNetwork):
     """Network on series: `forward(inputs)` makes (rows, width) of `inputs.sequence` and `inputs.mask`.
 
@@ -138,7 +151,7 @@ class SequenceNetwork(TableNetwork):
         "or with the ids as its pandas index, or is the name of a column",
     )
     time: str | None = param(None, "column of a long table that orders the steps of a series; None: as they come")
-    reads = ("numbers", "flags", "categories", "sequence", "mask")
+    reads = ("numbers", "flags", "categories", "sequence", "mask", "future")
     reads_tables: ClassVar[bool] = False  # whether columns of numbers are a table, and not the steps of one series
 
     def encoding(self, seed: int) -> dict[str, Any]:
@@ -147,7 +160,11 @@ class SequenceNetwork(TableNetwork):
     def features(self, inputs: Inputs) -> Any:
         from tabdl import layers
 
-        found = getattr(self, "forward")(inputs)  # noqa: B009  a subclass has it
+        if inputs.future is not None:  # a window has no gaps: they were filled, and the mask only tells where
+            told = layers.blocks.join(inputs.sequence, layers.horizon.as_channel(inputs.mask))
+            found = getattr(self, "forward")(replace(inputs, sequence=told, mask=None))  # noqa: B009  a subclass has it
+            return layers.horizon.add_future(found, inputs)
+        found = getattr(self, "forward")(inputs)  # noqa: B009
         if inputs.sequence is None:
             return found
         return layers.blocks.join(found, inputs.numbers, inputs.flags, layers.categories.embed(inputs))

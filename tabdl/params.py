@@ -59,7 +59,7 @@ def param(
 
 
 def _collect(cls: type) -> dict[str, Param]:
-    """Fields of a class and its bases, network first, with each class's `defaults` applied."""
+    """Fields of a class and its bases, network first, with each class's `defaults` applied, and those `without` left out."""
     fields: dict[str, Param] = {}
     for base in reversed(cls.__mro__):
         hints = inspect.get_annotations(base)
@@ -70,6 +70,9 @@ def _collect(cls: type) -> dict[str, Param]:
         for name, default in vars(base).get("defaults", {}).items():
             if name in fields:  # a network may set defaults of its training, which only the estimator has
                 fields[name] = replace(fields[name], default=default)
+    for base in reversed(cls.__mro__):
+        for name in vars(base).get("without", ()):
+            fields.pop(name, None)
     return fields
 
 
@@ -101,6 +104,7 @@ class Parameters:
     """Base of classes whose hyper-parameters are declared with `param`."""
 
     defaults: ClassVar[dict[str, Any]] = {}
+    without: ClassVar[tuple[str, ...]] = ()
     fields: ClassVar[dict[str, Param]] = {}
 
     def __init_subclass__(cls, **options: Any) -> None:

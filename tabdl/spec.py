@@ -15,6 +15,7 @@ class Spec:
     categories: codes a column can take, one entry a column, int32 (rows, columns); code 0 = missing, 1 = unseen.
     steps, channels: of series, float32 (rows, steps, channels), with a mask (rows, steps) of the steps that are there.
     features: of series that random kernels have made, float32 (rows, features).
+    horizon, future: steps to forecast, and what is known of each, float32 (rows, horizon, future).
     """
 
     numbers: int = 0
@@ -23,18 +24,21 @@ class Spec:
     steps: int = 0
     channels: int = 0
     features: int = 0
+    horizon: int = 0
+    future: int = 0
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of one row's arrays, by kind; a kind that is not there is absent."""
         shapes = {"numbers": (self.numbers,), "flags": (self.flags,), "categories": (len(self.categories),)}
         shapes |= {"sequence": (self.channels and self.steps, self.channels), "mask": (self.channels and self.steps,)}
-        shapes |= {"features": (self.features,)}
+        shapes |= {"features": (self.features,), "future": (self.future and self.horizon, self.future)}
         return {kind: shape for kind, shape in shapes.items() if shape[0]}
 
     def only(self, kinds: tuple[str, ...]) -> Spec:
         """Without the other kinds."""
         series: dict[str, Any] = {"steps": self.steps, "channels": self.channels} if "sequence" in kinds else {}
+        series |= {"horizon": self.horizon, "future": self.future} if "future" in kinds else {}
         sizes: dict[str, Any] = {k: getattr(self, k) for k in ("numbers", "flags", "categories", "features") if k in kinds}
         return Spec(**sizes, **series)
 
@@ -74,6 +78,7 @@ class Inputs:
     sequence: Any = None  # (rows, spec.steps, spec.channels)
     mask: Any = None  # (rows, spec.steps): 1 where a step is there, else 0
     features: Any = None  # (rows, spec.features)
+    future: Any = None  # (rows, spec.horizon, spec.future)
     target: Any = None  # (rows, head.columns)
     weight: Any = None  # (rows,)
     head: Head | None = None

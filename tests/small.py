@@ -11,6 +11,9 @@ SERIES = {
     "LITE": {"width": 4, "kernel_size": 8},
     "TCN": {"width": 8, "blocks": 2, "kernel_size": 3},
     "SequenceTransformer": {"width": 8, "blocks": 1, "heads": 2},
+    "SegRNN": {"width": 8},
+    "TSMixer": {"width": 8, "blocks": 1},
+    "PatchTST": {"width": 8, "blocks": 1, "heads": 2},
     "Rocket": {"kernels": 84, "groups": 1},
 }
 

@@ -60,14 +60,14 @@ def steps_of_an_epoch(model: Any, X: np.ndarray, y: np.ndarray) -> int:
     return Witness.notes[0]["steps"]
 
 
-@effect("Estimator.epochs")
+@effect("Trainable.epochs")
 def test_epochs() -> None:
     assert regressor(epochs=3).fit(X, y).history_["epoch"] == [1, 2, 3]
     assert len(regressor(epochs="auto", patience=1000).fit(X, y).history_["epoch"]) == 100
     assert [automatic_epochs(steps) for steps in (4, 20, 50, 100, 10_000)] == [100, 100, 40, 20, 12]
 
 
-@effect("Estimator.batch_size")
+@effect("Trainable.batch_size")
 def test_batch_size() -> None:
     for size, steps in {1: 100, 10: 10, 30: 4, 1000: 1, "full": 1, "auto": 4}.items():
         assert steps_of_an_epoch(regressor(batch_size=size, validation_fraction=0), X, y) == steps
@@ -75,7 +75,7 @@ def test_batch_size() -> None:
     assert {rows: automatic_batch_size(rows) for rows in documented} == documented
 
 
-@effect("Estimator.learning_rate")
+@effect("Trainable.learning_rate")
 def test_learning_rate() -> None:
     origin = start(regressor, X, y)
     slow, fast = (regressor(**STEP, learning_rate=rate).fit(X, y) for rate in (0.01, 0.02))
@@ -83,7 +83,7 @@ def test_learning_rate() -> None:
     assert slow.history_["learning_rate"] == pytest.approx([0.01])
 
 
-@effect("Estimator.optimizer")
+@effect("Trainable.optimizer")
 @pytest.mark.parametrize("name", MLPRegressor.fields["optimizer"].options)
 def test_optimizer(name: str) -> None:
     """The first step goes downhill, by as much as the rule says."""
@@ -105,7 +105,7 @@ def test_optimizer(name: str) -> None:
     np.testing.assert_allclose(step[steep], expected[steep], rtol=0.05)
 
 
-@effect("Estimator.momentum")
+@effect("Trainable.momentum")
 def test_momentum() -> None:
     losses = [
         regressor(**STEP | {"momentum": m, "epochs": 10, "learning_rate": 0.01}).fit(X, y).history_["loss"] for m in (0, 0.9)
@@ -121,7 +121,7 @@ def test_momentum() -> None:
     assert not np.allclose(rates[0], rates[0.9], atol=1e-4)
 
 
-@effect("Estimator.second_moment")
+@effect("Trainable.second_moment")
 def test_second_moment() -> None:
     """Of RMSprop the first step is as long as one over the root of what is not kept."""
     origin = start(regressor, X, y)
@@ -141,7 +141,7 @@ def test_second_moment() -> None:
         assert ends[0][-1] != ends[1][-1], name
 
 
-@effect("Estimator.fade")
+@effect("Trainable.fade")
 def test_fade() -> None:
     """In the second half of the training the decay of the kernels falls to nothing, and so does dropout."""
     steps = STEP | {"epochs": 8, "learning_rate": 0.01, "weight_decay": 10.0, "clip_norm": 1e-3}  # next to no gradient
@@ -181,7 +181,7 @@ def test_bagging() -> None:
     assert not hasattr(model.set_params(bagging=1).fit(X, y), "out_of_fold_")
 
 
-@effect("Estimator.schedule")
+@effect("Trainable.schedule")
 def test_schedule() -> None:
     options = {"warmup": 0, "epochs": 12, "learning_rate": 0.01, "batch_size": "full", "patience": 100}
     courses = {
@@ -197,7 +197,7 @@ def test_schedule() -> None:
     np.testing.assert_allclose(courses["coslog4"], np.sin(np.pi * np.log2(1 + 15 * place)) ** 2, rtol=1e-4, atol=1e-6)
 
 
-@effect("Estimator.warmup")
+@effect("Trainable.warmup")
 def test_warmup() -> None:
     options = {"schedule": "constant", "epochs": 10, "learning_rate": 0.01, "batch_size": "full", "patience": 100}
     rates = regressor(**options, warmup=0.5).fit(X, y).history_["learning_rate"]
@@ -205,7 +205,7 @@ def test_warmup() -> None:
     assert regressor(**options, warmup=0).fit(X, y).history_["learning_rate"] == pytest.approx([0.01] * 10)
 
 
-@effect("Estimator.weight_decay")
+@effect("Trainable.weight_decay")
 def test_weight_decay() -> None:
     origin = start(regressor, X, y)
     plain, decayed = (regressor(**STEP, learning_rate=0.1) for _ in range(2))
@@ -216,7 +216,7 @@ def test_weight_decay() -> None:
         np.testing.assert_allclose(weight - plain.weights_[name], -share * origin.weights_[name], atol=1e-5)
 
 
-@effect("Estimator.clip_norm")
+@effect("Trainable.clip_norm")
 def test_clip_norm() -> None:
     origin = start(regressor, X, y)
     lengths = [
@@ -236,7 +236,7 @@ def test_validation_fraction() -> None:
         assert ("val_rmse" in model.history_) == (share > 0)
 
 
-@effect("Estimator.patience")
+@effect("Trainable.patience")
 def test_patience() -> None:
     """At a rate of one millionth the accuracy of the first epoch stays: nothing better comes."""
     for patience in (1, 4):
@@ -245,7 +245,7 @@ def test_patience() -> None:
         assert model.best_epoch_ == 1
 
 
-@effect("Estimator.time_limit")
+@effect("Trainable.time_limit")
 def test_time_limit() -> None:
     regressor().fit(X, y)  # compiled already
     options = {"epochs": 10_000, "patience": 10_000, "warmup": 0}
@@ -257,7 +257,7 @@ def test_time_limit() -> None:
     assert len(regressor(**options, time_limit=0).fit(X, y).history_["epoch"]) == 1
 
 
-@effect("Estimator.callbacks")
+@effect("Trainable.callbacks")
 def test_callbacks() -> None:
     stop = keras.callbacks.EarlyStopping(monitor="loss", min_delta=1e9, patience=2)
     model = regressor(epochs=20, callbacks=[Witness(), stop]).fit(X, y)
@@ -285,7 +285,7 @@ class Kill(keras.callbacks.Callback):
             raise Killed
 
 
-@effect("Estimator.checkpoint")
+@effect("Trainable.checkpoint")
 def test_checkpoint(tmp_path: Any) -> None:
     file = tmp_path / "running.npz"
     whole = regressor(epochs=6).fit(X, y)
@@ -310,7 +310,7 @@ def test_warm_start() -> None:
     assert losses[True][1] < 0.9 * losses[True][0]
 
 
-@effect("Estimator.device")
+@effect("Trainable.device")
 def test_device() -> None:
     model = regressor(device="cpu").fit(X, y)
     assert all("cpu" in str(value.device).lower() for own in model._live.ready[1] for value in own)
@@ -320,7 +320,7 @@ def test_device() -> None:
             regressor(device=absent).fit(X, y)
 
 
-@effect("Estimator.random_state")
+@effect("Trainable.random_state")
 def test_random_state() -> None:
     predict = {
         key: regressor(random_state=state, dropout=0.2).fit(X, y).predict(X)
@@ -335,7 +335,7 @@ def test_random_state() -> None:
     np.testing.assert_array_equal(regressor(random_state=np.random.RandomState(3)).fit(X, y).predict(X), first)
 
 
-@effect("Estimator.verbose")
+@effect("Trainable.verbose")
 def test_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     shown = {}
     for verbose in (0, 1, 2):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tabdl.estimators.base import Estimator
-from tabdl.estimators.prediction import Live
 from tabdl.estimators.rows import Fold, Rows
+from tabdl.estimators.trained import Live
 from tabdl.targets import Target
 from tabdl.training.closed import Ridge, fit_ridge
 

@@ -15,6 +15,7 @@ from tabdl.errors import ParameterError, SchemaError
 from tabdl.estimators.conformal import Bands, learn_bands
 from tabdl.estimators.forecaststate import forecast_state, restore_forecast
 from tabdl.estimators.histories import History, Roles, read_future, read_history, without_gaps
+from tabdl.frames import Frame
 from tabdl.panel import Panel
 from tabdl.params import Parameters, param
 from tabdl.seasons import find_seasons
@@ -25,9 +26,9 @@ from tabdl.training.effects import (
     calendar_features,
     errors_of,
     fit_effects,
+    forecast_windows,
     hold_past,
     news_of,
-    window_features,
 )
 from tabdl.training.forecasts import Fitted, Forecasts, Windows, change, cut_windows, fit_forecasts, scales, volatility
 
@@ -107,7 +108,7 @@ class PanelForecaster(Parameters, BaseEstimator):
         fitted = fit_forecasts(channels, self.horizon, seasons, None if isinstance(self.lookback, str) else self.lookback)
         self.roles_, self.calendar_, self.covariates_ = roles, history.panel.calendar, history.covariates
         self.ids_, self.n_features_in_ = history.panel.keys, len(roles.names)
-        self._learn(fitted, self._features(history))
+        self._learn(fitted, self._features(history), history.static)
         self.recent_ = _last_steps(history.panel, self.forecasts_.lookback + GAP_SEASONS * self.season_)
         return self
 
@@ -127,8 +128,11 @@ class PanelForecaster(Parameters, BaseEstimator):
             return find_seasons(channels, calendar.frequency)
         return (self.season,) if isinstance(self.season, (int, np.integer)) else tuple(self.season)
 
-    def _learn(self, fitted: Fitted, features: Features) -> None:
-        """From what was fitted to the series alone: effects of covariates, and intervals from steps not learned from."""
+    def _learn(self, fitted: Fitted, features: Features, static: Frame | None) -> Effects:
+        """From what was fitted to the series alone: effects of covariates, and intervals from steps not learned from.
+
+        Returns the effects for the trial model.
+        """
         self.forecasts_ = fitted.final
         self.effects_, tried = fit_effects(fitted, features)
         self.scales_ = scales(fitted.final, fitted.series, 0)
@@ -137,13 +141,11 @@ class PanelForecaster(Parameters, BaseEstimator):
         scale, found = scales(fitted.trial, fitted.series, fitted.held), []
         for model, back, after in fitted.blocks:
             windows = cut_windows(model, fitted.series, back, after, ERROR_WINDOWS // len(fitted.blocks))
-            forecast = model(windows.seen, windows.series)
-            if tried.coefficients.any():
-                news = news_of(model, window_features(features, windows, model.lookback, self.horizon))
-                forecast = tried(forecast, news, windows.series % features.targets, scale[windows.series], model.log)
+            forecast = forecast_windows(model, windows, features, tried, scale)
             found.append((errors_of(model, forecast, windows), windows.series, self._recent_changes(windows.seen)))
         errors, series, recent = (np.concatenate(parts) for parts in zip(*found, strict=True))
         self.bands_ = learn_bands(errors, series, self.changes_[series], recent, len(fitted.series))
+        return tried
 
     def _recent_changes(self, seen: np.ndarray) -> np.ndarray:
         """Of each window (windows, lookback), over the last seasons."""
@@ -162,7 +164,7 @@ class PanelForecaster(Parameters, BaseEstimator):
 
     def _is_past(self, width: int) -> np.ndarray:
         owners = self.covariates_.owners
-        return np.array([owner in self.roles_.past for owner in owners] + [False] * (width - len(owners)))
+        return np.array([owner in self.roles_.past for owner in owners] + [False] * (width - len(owners)), dtype=bool)
 
     # ---- predict ---------------------------------------------------------------------------------------------------
 
@@ -219,13 +221,13 @@ class PanelForecaster(Parameters, BaseEstimator):
         number = {key: i for i, key in enumerate(self.ids_)}
         series = [number.get(key, -1) for key in panel.keys]
         whose = [-1 if i < 0 else i * targets + target for i in series for target in range(targets)]
-        seen = [
-            Series.of(column, model.lookback, min(model.seasons[0], model.lookback)).window(model.lookback)[0]
+        last = [
+            Series.of(column, model.lookback, min(model.seasons[0], model.lookback)).window(model.lookback)
             for part in panel.values
             for column in part[:, :targets].T
         ]
-        begin = np.repeat(panel.steps, targets)
-        return Windows(np.stack(seen), np.zeros((len(seen), self.horizon_)), np.array(whose), begin)
+        seen, known = map(np.stack, zip(*last, strict=True))
+        return Windows(seen, known, np.zeros((len(seen), self.horizon_)), np.array(whose), np.repeat(panel.steps, targets))
 
     def _forecast(self, past: History, known: np.ndarray, windows: Windows) -> np.ndarray:
         """Means (windows, horizon)."""

@@ -11,8 +11,8 @@ import numpy as np
 from tabdl.errors import ParameterError
 from tabdl.estimators.base import Estimator
 from tabdl.estimators.closed import ClosedForm
-from tabdl.estimators.prediction import Live
 from tabdl.estimators.rows import Fold, Rows, derive, rows_to_learn
+from tabdl.estimators.trained import Live
 from tabdl.training.clock import Clock
 
 PRIOR = 16.0  # nats: what held-out rows must say against equal shares before these change much; from 4 to 64 all is well

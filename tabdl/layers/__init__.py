@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tabdl.layers import blocks, categories, links, members, neighbors, numbers, scaled, temporal, tokens
+    from tabdl.layers import blocks, categories, horizon, links, members, neighbors, numbers, scaled, temporal, tokens
 
-__all__ = ["blocks", "categories", "links", "members", "neighbors", "numbers", "scaled", "temporal", "tokens"]
+__all__ = ["blocks", "categories", "horizon", "links", "members", "neighbors", "numbers", "scaled", "temporal", "tokens"]
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabdl import layers
+from tabdl.estimators.networkforecasting import NetworkForecaster
 from tabdl.estimators.supervised import Classifier, Regressor
 from tabdl.network import SequenceNetwork
 from tabdl.params import param
@@ -89,4 +90,18 @@ class CNNRegressor(Regressor, CNN):
     >>> minutes = X.pop("minutes_per_visit").fillna(5.0)
     >>> CNNRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
     (3,)
+    """
+
+
+class CNNForecaster(NetworkForecaster, CNN):
+    """Convolutional network over the last steps of a series, beside the linear forecast.
+
+    Examples
+    --------
+    >>> from tabdl import CNNForecaster
+    >>> from tabdl.datasets import make_sales
+    >>> table = make_sales(stores=3, days=120, random_state=0)
+    >>> roles = {"time": "date", "id": "store", "target": "sales"}
+    >>> CNNForecaster(horizon=7, width=8, epochs=2, random_state=0, **roles).fit(table).predict().shape
+    (21, 7)
     """

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabdl import layers
+from tabdl.estimators.networkforecasting import NetworkForecaster
 from tabdl.estimators.supervised import Classifier, Regressor
 from tabdl.network import SequenceNetwork
 from tabdl.params import param
@@ -65,4 +66,18 @@ class RNNRegressor(Regressor, RNN):
     >>> minutes = X.pop("minutes_per_visit").fillna(5.0)
     >>> RNNRegressor(epochs=2, random_state=0).fit(X, minutes).predict(X[:3]).shape
     (3,)
+    """
+
+
+class RNNForecaster(NetworkForecaster, RNN):
+    """Recurrent network over the last steps of a series, beside the linear forecast.
+
+    Examples
+    --------
+    >>> from tabdl import RNNForecaster
+    >>> from tabdl.datasets import make_sales
+    >>> table = make_sales(stores=3, days=120, random_state=0)
+    >>> roles = {"time": "date", "id": "store", "target": "sales"}
+    >>> RNNForecaster(horizon=7, width=8, epochs=2, random_state=0, **roles).fit(table).predict().shape
+    (21, 7)
     """

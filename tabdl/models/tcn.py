@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tabdl import layers
+from tabdl.estimators.networkforecasting import NetworkForecaster
 from tabdl.estimators.supervised import Classifier, Regressor
 from tabdl.network import SequenceNetwork
 from tabdl.params import param
@@ -62,4 +63,18 @@ class TCNRegressor(Regressor, TCN):
     >>> X, _ = make_waves(60, random_state=0)
     >>> TCNRegressor(epochs=2, random_state=0).fit(X, X.max(axis=(1, 2))).predict(X[:3]).shape
     (3,)
+    """
+
+
+class TCNForecaster(NetworkForecaster, TCN):
+    """Causal convolutions over the last steps of a series, beside the linear forecast.
+
+    Examples
+    --------
+    >>> from tabdl import TCNForecaster
+    >>> from tabdl.datasets import make_sales
+    >>> table = make_sales(stores=3, days=120, random_state=0)
+    >>> roles = {"time": "date", "id": "store", "target": "sales"}
+    >>> TCNForecaster(horizon=7, width=8, blocks=2, epochs=2, random_state=0, **roles).fit(table).predict().shape
+    (21, 7)
     """

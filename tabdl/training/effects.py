@@ -94,6 +94,15 @@ def hold_past(values: np.ndarray, past: np.ndarray, lookback: int) -> np.ndarray
     return values
 
 
+def forecast_windows(model: Forecasts, windows: Windows, features: Features, effects: Effects, scale: np.ndarray) -> np.ndarray:
+    """With the effects of what is known ahead, (windows, horizon); scale: (series,)."""
+    forecast = model(windows.seen, windows.series)
+    if not effects.coefficients.any():
+        return forecast
+    news = news_of(model, window_features(features, windows, model.lookback, model.horizon))
+    return effects(forecast, news, windows.series % features.targets, scale[windows.series], model.log)
+
+
 def fit_effects(fitted: Fitted, features: Features) -> tuple[Effects, Effects]:
     """Effects for the final and for the trial model."""
     width = len(features.past)

@@ -9,7 +9,7 @@ import functools
 import math
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -208,19 +208,26 @@ def mix(model: Forecasts, series: list[Series], held: int, penalties: Sequence[f
 
 @dataclass(frozen=True)
 class Windows:
-    """seen: (windows, lookback). after: (windows, horizon), NaN in gaps. series: number of each. begin: first step after."""
+    """seen, known: (windows, lookback), values and where they were observed. after: (windows, horizon), NaN in gaps.
+
+    series: number of each. begin: first step after.
+    """
 
     seen: np.ndarray
+    known: np.ndarray
     after: np.ndarray
     series: np.ndarray
     begin: np.ndarray
+
+    def take(self, index: np.ndarray | slice) -> Windows:
+        return Windows(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
 def cut_windows(model: Forecasts, series: list[Series], back: int, held: int, most: int) -> Windows:
     """Windows whose horizon lies in the last `back` steps before the held-out ones, about as many as `most`."""
     stride = coprime(1 + len(series) * back // most, model.seasons[0])
-    nothing = np.zeros((0, model.lookback)), np.zeros((0, model.horizon)), np.zeros(0, int), np.zeros(0, int)
-    parts = [nothing]
+    empty = np.zeros((0, model.lookback))
+    parts = [(empty, empty.astype(bool), np.zeros((0, model.horizon)), np.zeros(0, int), np.zeros(0, int))]
     for i, part in enumerate(series):
         stop = part.steps - held
         begin = stop - model.horizon
@@ -229,7 +236,8 @@ def cut_windows(model: Forecasts, series: list[Series], back: int, held: int, mo
             begin -= stride * len(values)
             kept = known[:, : model.lookback].mean(axis=1) >= LEAST_KNOWN
             after = np.where(known[:, model.lookback :], values[:, model.lookback :], np.nan)
-            parts.append((values[kept, : model.lookback], after[kept], np.full(kept.sum(), i), at[kept]))
+            seen, there = values[kept, : model.lookback], known[kept, : model.lookback]
+            parts.append((seen, there, after[kept], np.full(kept.sum(), i), at[kept]))
     return Windows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 

@@ -80,7 +80,9 @@ def write_forecasts(folder: Path) -> None:
     """Fit the forecasters to all but the last days of a panel, and write the models, their forecasts and the panel."""
     folder.mkdir(exist_ok=True)
     for name in models.catalogue("Forecaster"):
-        case = ForecastCase(models.load_class(name), {})
+        cls = models.load_class(name)
+        small = {k: v for k, v in SMALL.items() if k in cls.fields and k != "members"}
+        case = ForecastCase(cls, small)
         if not (folder / "rows.parquet").exists():
             pd.concat([case.table, case.future], ignore_index=True).to_parquet(folder / "rows.parquet")
         if not (folder / f"{name}.tabdl").exists():

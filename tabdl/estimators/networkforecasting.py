@@ -1,0 +1,236 @@
+"""Forecasters with a network: it learns what the linear forecast leaves, and counts as much as helps on held-out windows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tabdl.encoding.table import TableEncoder
+from tabdl.errors import SchemaError
+from tabdl.estimators.conformal import learn_bands
+from tabdl.estimators.forecasting import PanelForecaster
+from tabdl.estimators.histories import History
+from tabdl.estimators.horizons import (
+    MOST_RESIDUAL,
+    SHARES,
+    Judged,
+    add_residual,
+    encode_windows,
+    residuals,
+    seen_steps,
+    window_limit,
+    window_units,
+)
+from tabdl.estimators.rows import derive, draw_seed
+from tabdl.estimators.trainable import Trainable
+from tabdl.estimators.trained import Live, Trained, start_backend
+from tabdl.frames import Frame
+from tabdl.params import param
+from tabdl.schema import Schema
+from tabdl.spec import Spec
+from tabdl.targets import Numbers
+from tabdl.training.effects import Effects, Features, errors_of, forecast_windows, window_features
+from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, scales, volatility
+
+AT_ONCE = 1_000  # windows whose covariates are in memory as float64
+FEWEST = 8  # windows to learn from, and to judge
+UNSEEN = 1  # code of a category
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """In the place of an encoder, what training asks of one."""
+
+    spec: Spec
+
+    @property
+    def private_numbers(self) -> np.ndarray:
+        return np.zeros(self.spec.numbers, bool)
+
+
+class NetworkForecaster(Trainable, Trained, PanelForecaster):
+    """Base of forecasters with a network, which learns what the linear forecast of `RidgeForecaster` leaves.
+
+    A subclass adds a network that reads "future". `share_` is what the network counts: 0 where it does not help on the steps
+    held out, or where these are too few to tell; `score_` is that of both together.
+    """
+
+    loss: str = param("mae", "what training makes small, in changes of a window over a season", options=("mae", "mse", "huber"))
+    without = ("scale", "channels_first")
+
+    encoder_: Shapes
+    share_: float
+    static_: dict[str, np.ndarray]
+
+    def network_params(self) -> dict[str, Any]:
+        """Values of the hyper-parameters that belong to the network, not to the table or to training."""
+        own: Any = super()
+        return {k: v for k, v in own.network_params().items() if k in self.fields and k not in PanelForecaster.fields}
+
+    # ---- fit -------------------------------------------------------------------------------------------------------
+
+    def _learn(self, fitted: Fitted, features: Features, static: Frame | None) -> Effects:
+        tried = super()._learn(fitted, features, static)
+        self.share_, self.weights_, self.history_, self.best_epoch_, self.sizes_ = 0.0, {}, {}, 0, {}
+        self.static_ = _encode_static(static, self.roles_.static, type(self).__name__)
+        self._live = Live()
+        longest, trial = max(part.steps for part in fitted.series), fitted.trial
+        most = window_limit(seen_steps(trial), trial.horizon, len(features.past))
+        if fitted.held:
+            past = self._in_order(cut_windows(trial, fitted.series, longest, fitted.held, most), features.targets)
+            held = self._in_order(cut_windows(trial, fitted.series, fitted.held, 0, most // 4), features.targets)
+            if min(len(past.begin), len(held.begin)) >= FEWEST:
+                self._train(fitted, features, tried, past, held)
+        return tried
+
+    def _in_order(self, windows: Windows, targets: int) -> Windows:
+        """By id and step, whatever the order of the table."""
+        by_id = sorted(range(len(self.ids_)), key=lambda i: [str(cell) for cell in self.ids_[i]])
+        rank = np.empty(len(by_id), int)
+        rank[by_id] = np.arange(len(by_id))
+        whose = windows.series
+        return windows.take(np.lexsort((windows.begin, whose % targets, rank[whose // targets])))
+
+    def _train(self, fitted: Fitted, features: Features, tried: Effects, past: Windows, held: Windows) -> None:
+        from tabdl.training.fitting import Source, fit_network
+
+        model, scale = fitted.trial, scales(fitted.trial, fitted.series, fitted.held)
+        usual = np.array([volatility(model, p.values[None, p.lookback : p.values.size - fitted.held])[0] for p in fitted.series])
+
+        def show(windows: Windows) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+            """(arrays, forecasts without the network, units)."""
+            unit, parts = window_units(model, windows, usual[windows.series]), []
+            for start in range(0, len(windows.begin), AT_ONCE):
+                part = windows.take(slice(start, start + AT_ONCE))
+                forecast = forecast_windows(model, part, features, tried, scale)
+                shown = window_features(features, part, seen_steps(model), model.horizon)
+                arrays = self._arrays(model, part, forecast, unit[start : start + AT_ONCE], shown, features.targets)
+                parts.append(arrays | {"forecast": forecast})
+            joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+            forecast = joined.pop("forecast")
+            return joined, forecast, unit
+
+        arrays, forecast, unit = show(past)
+        target = {"target": residuals(model, forecast, past, unit), "weight": np.ones(len(unit))}
+        shown, plain, width = show(held)
+        judged = Judged(model, held, plain, width, scale)
+        self._prepare(_spec(arrays, self.static_))
+        seed = draw_seed(self.random_state)
+        seeds = [seed] if self.copies == 1 else [derive(seed, f"copy {i}") for i in range(self.copies)]
+        start_backend()
+        with self._on_device():
+            done = fit_network(self, [Source(arrays, None, judged.validation(shown))], target, seeds, start=None, partial=False)
+            found = done.program.forward(done.values, [shown])
+        self.weights_, self.history_ = done.weights, done.history
+        self.best_epoch_ = round(float(np.mean(done.best_epochs)))
+        self._live.ready = done.program, done.values
+        self._remove_checkpoints(1)
+        self._choose_share(judged, found.astype(np.float64), len(fitted.series))
+
+    def _choose_share(self, judged: Judged, found: np.ndarray, series: int) -> None:
+        errors = [judged.error(found, share) for share in SHARES]
+        best = int(np.argmin(errors))
+        self.share_ = SHARES[best]
+        if not self.share_:
+            return
+        self.forecasts_ = replace(self.forecasts_, score=errors[best])
+        whose, forecast = judged.windows.series, judged.forecast(found, self.share_)
+        off = errors_of(judged.model, forecast, judged.windows)
+        self.bands_ = learn_bands(off, whose, self.changes_[whose], self._recent_changes(judged.windows.seen), series)
+
+    def _prepare(self, spec: Spec) -> None:
+        self.encoder_, self._live = Shapes(spec), Live()
+        self.encoders_ = [self.encoder_]
+        self.target_ = Numbers(self.loss, np.zeros(spec.horizon), np.ones(spec.horizon), flat=False)
+
+    def _arrays(
+        self, model: Forecasts, windows: Windows, forecast: np.ndarray, unit: np.ndarray, features: np.ndarray, targets: int
+    ) -> dict[str, np.ndarray]:
+        """Inputs of the network by name; features: (windows, steps + horizon, features)."""
+        width = self.covariates_.width
+        arrays = encode_windows(model, windows, forecast, unit, features, width, self._is_past(features.shape[2]))
+        whose = np.where(windows.series < 0, -1, windows.series // targets)
+        return arrays | {name: table[whose] for name, table in self.static_.items()}
+
+    # ---- predict ---------------------------------------------------------------------------------------------------
+
+    def _forecast(self, past: History, known: np.ndarray, windows: Windows) -> np.ndarray:
+        forecast = super()._forecast(past, known, windows)
+        if not self.share_:
+            return forecast
+        steps = seen_steps(self.forecasts_) + self.horizon_
+        features = np.stack([self._ahead(past, known, i)[-steps:] for i in range(len(past.panel))])
+        return self._correct(windows, forecast, np.repeat(features, len(self.roles_.targets), axis=0))
+
+    def _correct(self, windows: Windows, forecast: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """The forecast with the network's share."""
+        model, whose = self.forecasts_, windows.series
+        usual = np.where(whose < 0, volatility(model, windows.seen), self.changes_[whose])
+        unit = window_units(model, windows, usual)
+        arrays = self._arrays(model, windows, forecast, unit, features, len(self.roles_.targets))
+        found = np.clip(self._mean_outputs([arrays]), -MOST_RESIDUAL, MOST_RESIDUAL)
+        return add_residual(model, forecast, self.share_ * unit[:, None] * found)
+
+    def _check_fitted(self) -> None:
+        PanelForecaster._check_fitted(self)
+
+    # ---- saving ----------------------------------------------------------------------------------------------------
+
+    def _own_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        state, arrays = super()._own_state()
+        fitted, weights = self._fitted_state()
+        spec = asdict(self.encoder_.spec) if weights else None
+        state |= {"network": {"fitted": fitted, "share": self.share_, "spec": spec}}
+        named = {f"weights/{k}": v for k, v in weights.items()} | {f"static/{k}": v for k, v in self.static_.items()}
+        return state, arrays | named
+
+    def _restore_own(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        super()._restore_own(state, arrays)
+        network = state["network"]
+        self.share_ = float(network["share"])
+        self.static_ = {k.removeprefix("static/"): v for k, v in arrays.items() if k.startswith("static/")}
+        weights = {k.removeprefix("weights/"): v for k, v in arrays.items() if k.startswith("weights/")}
+        if network["spec"] is not None:
+            self._prepare(Spec(**network["spec"] | {"categories": tuple(map(int, network["spec"]["categories"]))}))
+        self._restore_fitted(network["fitted"], weights)
+
+    def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
+        plain = super()._predict_codes(codes)
+        if not self.share_:
+            return plain
+        series = np.arange(len(codes)) % len(self.forecasts_.mixture)
+        begin = np.zeros(len(codes), int)
+        windows = Windows(codes, np.ones(codes.shape, bool), np.zeros((len(codes), self.horizon_)), series, begin)
+        spec, width = self.encoder_.spec, self.covariates_.width
+        past = int(self._is_past(width).sum())
+        features = np.zeros((len(codes), spec.steps + spec.horizon, spec.future - 1 + past))
+        forecast = self.forecasts_(codes, series)
+        return plain + self._correct(windows, forecast, features) - forecast
+
+
+def _spec(arrays: dict[str, np.ndarray], static: dict[str, np.ndarray]) -> Spec:
+    shape = {name: array.shape for name, array in arrays.items()}
+    categories = tuple(int(codes.max()) + 1 for codes in static["categories"].T) if "categories" in static else ()
+    numbers, flags = (shape[kind][1] if kind in shape else 0 for kind in ("numbers", "flags"))
+    (_, steps, channels), (_, horizon, future) = shape["sequence"], shape["future"]
+    return Spec(numbers, flags, categories, steps, channels, horizon=horizon, future=future)
+
+
+def _encode_static(static: Frame | None, names: Sequence[str], owner: str) -> dict[str, np.ndarray]:
+    """Inputs of each series by name, and last of one that is not known: no arrays without columns that differ."""
+    if static is None or static.rows < 2:
+        return {}
+    frame = replace(static, columns={name: static.columns[name] for name in names})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a column that differs in each series, or in none, tells networks nothing
+        try:
+            schema = Schema.infer(frame)
+        except SchemaError:
+            return {}
+    arrays = TableEncoder(schema).fit(schema.read(frame, owner)).encode(frame)
+    unknown = {name: np.full_like(array[:1], UNSEEN if name == "categories" else 0) for name, array in arrays.items()}
+    return {name: np.concatenate([array, unknown[name]]) for name, array in arrays.items()}

@@ -1,0 +1,155 @@
+"""Forecasters with a network: it learns what the linear forecast leaves, and never counts where it does not help."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tabdl
+from tabdl.errors import ParameterError
+from tabdl.estimators.horizons import Judged, add_residual, encode_windows, residuals, seen_steps, window_limit, window_units
+from tabdl.training.forecasts import Forecasts, Windows
+
+ROLES = {"horizon": 4, "time": "t", "id": "id", "target": "y"}
+
+
+def asymmetric(seed: int = 0) -> pd.DataFrame:
+    """Waves in which a step up is followed by a fall, a step down by none: what no linear kernel knows."""
+    rng, parts = np.random.default_rng(seed), []
+    for name in "ab":
+        y = np.zeros(400)
+        for t in range(1, 400):
+            y[t] = 0.2 * y[t - 1] + abs(y[t - 1]) + rng.normal() - 1
+        parts.append(pd.DataFrame({"id": name, "t": np.arange(400), "y": y}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def model(log: bool = False, lookback: int = 6, horizon: int = 2) -> Forecasts:
+    kernel = np.zeros((1, horizon))
+    return Forecasts(kernel, (1,), lookback, np.zeros((1, 0)), log, 0.5)
+
+
+def windows() -> Windows:
+    seen = np.array([[1.0, 2, 3, 4, 5, 6], [4, 4, 4, 4, 4, 4]])
+    known = np.ones((2, 6), bool)
+    known[1, :3] = False
+    return Windows(seen, known, np.array([[7.0, np.nan], [4, 5]]), np.array([0, -1]), np.array([6, 6]))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return tabdl.RNNForecaster(width=16, epochs=8, random_state=0, lookback=4, **ROLES).fit(asymmetric())
+
+
+def test_a_network_counts_where_a_linear_kernel_does_not_know(fitted):
+    assert fitted.share_ > 0
+    ridge = tabdl.RidgeForecaster(lookback=4, **ROLES).fit(asymmetric())
+    assert fitted.score_ < 0.98 * ridge.score_
+
+
+def test_a_network_that_has_learned_nothing_counts_nothing():
+    days = pd.date_range("2024-01-01", periods=120)
+    table = pd.DataFrame({"date": days, "sales": np.resize([20.0, 21, 22, 21, 20, 30, 28], 120)})
+    found = tabdl.SegRNNForecaster(horizon=7, width=4, epochs=1, random_state=0, time="date", target="sales").fit(table)
+    ridge = tabdl.RidgeForecaster(horizon=7, time="date", target="sales").fit(table)
+    assert found.share_ == 0
+    pd.testing.assert_frame_equal(found.predict(), ridge.predict())
+
+
+def test_too_few_steps_leave_the_network_out(tmp_path):
+    table = pd.DataFrame({"t": np.arange(12), "y": np.arange(12.0)})
+    found = tabdl.RNNForecaster(horizon=5, width=4, epochs=1, random_state=0, time="t", target="y").fit(table)
+    assert found.share_ == 0
+    assert found.history_ == {}
+    loaded = tabdl.load(tabdl.save(found, tmp_path / "model.tabdl"))
+    np.testing.assert_allclose(loaded.predict(table)["mean"], found.predict()["mean"])
+
+
+def test_a_network_is_kept(fitted, tmp_path):
+    expected = fitted.predict()
+    pd.testing.assert_frame_equal(pickle.loads(pickle.dumps(fitted)).predict(), expected)
+    loaded = tabdl.load(tabdl.save(fitted, tmp_path / "model.tabdl"))
+    assert (loaded.share_, loaded.best_epoch_, loaded.score_) == (fitted.share_, fitted.best_epoch_, fitted.score_)
+    assert loaded.history_.keys() == {*fitted.history_}
+    np.testing.assert_allclose(loaded.predict(asymmetric())["mean"], expected["mean"], rtol=1e-5)
+    assert loaded.model_.count_params() == fitted.model_.count_params()
+
+
+def test_the_network_can_be_looked_at(fitted, tmp_path):
+    assert {"epoch", "loss", "val_error"} <= {*fitted.history_}
+    assert 1 <= fitted.best_epoch_ <= 8
+    fitted.plot_history(tmp_path / "history.png")
+    assert (tmp_path / "history.png").stat().st_size > 1000
+    assert "RNNForecaster" in fitted._repr_html_()
+
+
+def test_parameters_are_those_that_mean_something():
+    fields = tabdl.RNNForecaster.fields
+    assert {"horizon", "epochs", "width", "loss", "members"} <= {*fields}
+    assert not {"scale", "channels_first", "bagging", "warm_start", "validation_fraction"} & {*fields}
+    assert fields["id"].doc == tabdl.RidgeForecaster.fields["id"].doc
+    with pytest.raises(ParameterError, match="checkpoint"):
+        tabdl.RNNForecaster(checkpoint="state", **ROLES).fit(asymmetric())
+    with pytest.raises(ParameterError, match="loss"):
+        tabdl.RNNForecaster(loss="poisson", **ROLES).fit(asymmetric())
+
+
+def test_static_columns_alone_are_encoded():
+    table = asymmetric().assign(city=lambda t: t["id"].map({"a": "Oslo", "b": "Rome"}))
+    table = pd.concat([table, table.assign(id=table["id"] + "2")], ignore_index=True)
+    found = tabdl.SegRNNForecaster(width=4, epochs=1, random_state=0, lookback=4, static="city", **ROLES).fit(table)
+    assert found.static_["categories"][:, 0].tolist() == [2, 3, 2, 3, 1]
+    assert {*found.static_} == {"categories"}
+    assert np.isfinite(found.predict(table[table["id"] == "a"].assign(id="new").drop(columns="city"))["mean"]).all()
+
+
+def test_copies_are_averaged():
+    found = tabdl.SegRNNForecaster(width=4, epochs=1, members=2, random_state=0, lookback=4, **ROLES).fit(asymmetric())
+    assert len(found.models_) == 2
+    assert len(next(iter(found.weights_.values()))) == 2
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_what_a_network_should_find_brings_back_what_came(log):
+    one, cut = model(log), windows()
+    forecast, unit = one(cut.seen, cut.series), np.array([2.0, 0.5])
+    found = residuals(one, forecast, cut, unit)
+    assert found[0, 1] == 0  # a gap
+    back = add_residual(one, forecast, unit[:, None] * found)
+    known = ~np.isnan(cut.after)
+    np.testing.assert_allclose(back[known], cut.after[known], rtol=1e-5)
+
+
+def test_windows_are_told_as_changes_from_the_last_value():
+    one, cut = model(), windows()
+    features = np.arange(2 * 5 * 3, dtype=np.float64).reshape(2, 5, 3)  # 3 steps seen, 2 ahead; known, past, calendar
+    past = np.array([False, True, False])
+    arrays = encode_windows(one, cut, np.full((2, 2), 8.0), np.array([2.0, 0.0]), features, 2, past)
+    np.testing.assert_allclose(arrays["sequence"][0, :, 0], [-1, -0.5, 0])
+    np.testing.assert_allclose(arrays["sequence"][:, :, 1:], features[:, :3, :2])
+    np.testing.assert_allclose(arrays["mask"], [[1, 1, 1], [1, 1, 1]])
+    np.testing.assert_allclose(arrays["future"][0, :, 0], [1, 1])
+    np.testing.assert_allclose(arrays["future"][:, :, 1:], features[:, 3:, ::2])
+    moved = Windows(cut.seen + 50, cut.known, cut.after, cut.series, cut.begin)
+    again = encode_windows(one, moved, np.full((2, 2), 58.0), np.array([2.0, 0.0]), features, 2, past)
+    np.testing.assert_allclose(again["sequence"], arrays["sequence"], atol=1e-6)
+
+
+def test_units_are_those_of_the_window_and_never_far_below_the_usual_ones():
+    np.testing.assert_allclose(window_units(model(), windows(), np.array([3.0, 3.0])), [1.0, 0.3])
+    assert seen_steps(model()) == 4
+    assert seen_steps(model(lookback=3)) == 3
+    assert window_limit(100, 50, 0) == 20_000 > window_limit(700, 700, 50) >= 600
+
+
+def test_shares_move_the_error():
+    one, cut = model(), windows()
+    plain = one(cut.seen, np.zeros(2, int))
+    judged = Judged(one, cut, plain, np.ones(2), np.ones(1))
+    right = residuals(one, plain, cut, np.ones(2)).astype(np.float64)
+    errors = [judged.error(right, share) for share in (0.0, 0.5, 1.0)]
+    assert errors[0] > errors[1] > errors[2] == pytest.approx(0, abs=1e-6)
+    assert judged.validation({}).score(lambda _: right) == pytest.approx(errors[2])
