@@ -33,7 +33,7 @@ from tabdl.params import param
 from tabdl.schema import Schema
 from tabdl.spec import Spec
 from tabdl.targets import Numbers
-from tabdl.training.effects import Effects, Features, errors_of, forecast_windows, window_features
+from tabdl.training.effects import GAIN, Effects, Features, errors_of, forecast_windows, window_features
 from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, scales, volatility
 
 AT_ONCE = 1_000  # windows whose covariates are in memory as float64
@@ -133,7 +133,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
 
     def _choose_share(self, judged: Judged, found: np.ndarray, series: int) -> None:
         errors = [judged.error(found, share) for share in SHARES]
-        best = int(np.argmin(errors))
+        best = int(np.argmin([GAIN * errors[0], *errors[1:]]))
         self.share_ = SHARES[best]
         if not self.share_:
             return
