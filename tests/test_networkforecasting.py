@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tabdl
-from tabdl.errors import ParameterError
+from tabdl.errors import ParameterError, SchemaError
 from tabdl.estimators.horizons import Judged, add_residual, encode_windows, residuals, seen_steps, window_limit, window_units
 from tabdl.training.forecasts import Forecasts, Windows
 
@@ -64,6 +64,8 @@ def test_too_few_steps_leave_the_network_out(tmp_path):
     found = tabdl.RNNForecaster(horizon=5, width=4, epochs=1, random_state=0, time="t", target="y").fit(table)
     assert found.share_ == 0
     assert found.history_ == {}
+    with pytest.raises(SchemaError, match="too short"):
+        found.model_.summary()
     loaded = tabdl.load(tabdl.save(found, tmp_path / "model.tabdl"))
     np.testing.assert_allclose(loaded.predict(table)["mean"], found.predict()["mean"])
 

@@ -34,8 +34,7 @@ class PatchTST(HorizonNetwork):
         future = blocks.dense(horizon.future_pieces(inputs.future, patch), self.width)
         x = layers.tokens.Places()(horizon.along_steps(past, future))  # (rows, patches, width)
         for _ in range(self.blocks):
-            told = {"attention_dropout": self.dropout, "dropout": self.dropout}
-            x = layers.tokens.attention_block(x, self.heads, 2 * self.width, **told)
+            x = layers.tokens.attention_block(x, self.heads, 2 * self.width, attention_dropout=self.dropout, dropout=self.dropout)
         x = horizon.flatten(blocks.normalize(x, "layer"))
         known = horizon.known_of_series(inputs)
         return blocks.dense(x if known is None else blocks.join(x, known), ahead)  # (rows, horizon)
