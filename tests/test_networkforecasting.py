@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import tabdl
-from tabdl.errors import ParameterError
+from tabdl.errors import ParameterError, SchemaError
 from tabdl.estimators.horizons import Judged, add_residual, encode_windows, residuals, seen_steps, window_limit, window_units
 from tabdl.training.forecasts import Forecasts, Windows
 
@@ -64,6 +64,8 @@ def test_too_few_steps_leave_the_network_out(tmp_path):
     found = tabdl.RNNForecaster(horizon=5, width=4, epochs=1, random_state=0, time="t", target="y").fit(table)
     assert found.share_ == 0
     assert found.history_ == {}
+    with pytest.raises(SchemaError, match="too short"):
+        found.model_.summary()
     loaded = tabdl.load(tabdl.save(found, tmp_path / "model.tabdl"))
     np.testing.assert_allclose(loaded.predict(table)["mean"], found.predict()["mean"])
 
@@ -90,6 +92,7 @@ def test_parameters_are_those_that_mean_something():
     fields = tabdl.RNNForecaster.fields
     assert {"horizon", "epochs", "width", "loss", "members"} <= {*fields}
     assert not {"scale", "channels_first", "bagging", "warm_start", "validation_fraction"} & {*fields}
+    assert fields["epochs"].default == "auto"
     assert fields["id"].doc == tabdl.RidgeForecaster.fields["id"].doc
     with pytest.raises(ParameterError, match="checkpoint"):
         tabdl.RNNForecaster(checkpoint="state", **ROLES).fit(asymmetric())
@@ -153,3 +156,33 @@ def test_shares_move_the_error():
     errors = [judged.error(right, share) for share in (0.0, 0.5, 1.0)]
     assert errors[0] > errors[1] > errors[2] == pytest.approx(0, abs=1e-6)
     assert judged.validation({}).score(lambda _: right) == pytest.approx(errors[2])
+
+
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("SegRNN", {"piece": 2}),
+        ("SegRNN", {"width": 8}),
+        ("TSMixer", {"width": 8}),
+        ("TSMixer", {"blocks": 1}),
+        ("PatchTST", {"patch": 2}),
+        ("PatchTST", {"blocks": 1}),
+        ("PatchTST", {"width": 8}),
+        ("RNN", {"layers": 2}),
+    ],
+)
+def test_sizes_change_the_number_of_weights(name, told):
+    from tabdl.models import load_class
+    from tabdl.network import build
+    from tabdl.spec import Head, Spec
+
+    spec, head = Spec(1, 0, (4,), 8, 2, horizon=4, future=3), Head(4, "identity", "mae")
+    cls = load_class(f"{name}Forecaster")
+    counts = []
+    for given in ({"width": 4}, {"width": 4} | told):
+        forecaster = cls(horizon=4, **given)
+        network = next(base for base in cls.__mro__ if base.__name__ == name)(**forecaster.network_params())
+        model = build(network, spec, head, 0)
+        assert model.output.shape == (None, 4)
+        counts.append(model.count_params())
+    assert counts[0] != counts[1]

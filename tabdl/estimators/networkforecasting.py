@@ -33,7 +33,7 @@ from tabdl.params import param
 from tabdl.schema import Schema
 from tabdl.spec import Spec
 from tabdl.targets import Numbers
-from tabdl.training.effects import Effects, Features, errors_of, forecast_windows, window_features
+from tabdl.training.effects import GAIN, Effects, Features, errors_of, forecast_windows, window_features
 from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, scales, volatility
 
 AT_ONCE = 1_000  # windows whose covariates are in memory as float64
@@ -133,11 +133,11 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
 
     def _choose_share(self, judged: Judged, found: np.ndarray, series: int) -> None:
         errors = [judged.error(found, share) for share in SHARES]
-        best = int(np.argmin(errors))
+        best = int(np.argmin([GAIN * errors[0], *errors[1:]]))
         self.share_ = SHARES[best]
+        self.forecasts_ = replace(self.forecasts_, score=errors[best])
         if not self.share_:
             return
-        self.forecasts_ = replace(self.forecasts_, score=errors[best])
         whose, forecast = judged.windows.series, judged.forecast(found, self.share_)
         off = errors_of(judged.model, forecast, judged.windows)
         self.bands_ = learn_bands(off, whose, self.changes_[whose], self._recent_changes(judged.windows.seen), series)
@@ -177,6 +177,14 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
 
     def _check_fitted(self) -> None:
         PanelForecaster._check_fitted(self)
+
+    @property
+    def models_(self) -> list[Any]:
+        """One fitted `keras.Model` for each of `members`: from arrays of windows to what the linear forecast leaves."""
+        self._check_fitted()
+        if not self.weights_:
+            raise SchemaError("models_: expected a network, received series too short to hold steps out for one; add steps")
+        return super().models_
 
     # ---- saving ----------------------------------------------------------------------------------------------------
 
