@@ -117,7 +117,7 @@ def measure(rival: Rival, name: str, seed: int, folder: Path, limit: float) -> d
     ask = _forecasts if kind == "forecaster" else _labels
     found = ask(rival, name, seed, folder, timed)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    return {**found, **seconds, "peak_mb": (cells.peak() - before) / 1e6}
+    return {**found, **seconds, "peak_mb": max(cells.peak() - before, 0) / 1e6}
 
 
 def _labels(rival: Rival, name: str, seed: int, folder: Path, timed: Callable[..., Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tabdl.training.order import automatic_batch_size, automatic_epochs
 
 def test_every_parameter_has_a_test() -> None:
     import test_forecast_parameters  # noqa: F401  they register their tests
+    import test_horizon_parameters  # noqa: F401
     import test_loss_parameters  # noqa: F401
     import test_mixture  # noqa: F401
     import test_neighbors  # noqa: F401
