@@ -85,3 +85,13 @@ def boundaries(content):
     data = [info.header_offset + 30 + len(info.filename) for info in infos]
     ends = [start + info.compress_size for start, info in zip(data, infos, strict=True)]
     return sorted({0, directory, len(content) - 22, *data, *ends, *(info.header_offset for info in infos)})
+
+
+def damaged(content, cuts, flips):
+    rng = np.random.default_rng(5)
+    for offset in [*boundaries(content), *rng.integers(0, len(content), cuts)]:
+        yield content[:offset]
+    for offset in rng.integers(0, len(content), flips):
+        flipped = bytearray(content)
+        flipped[offset] ^= int(rng.integers(1, 256))
+        yield bytes(flipped)

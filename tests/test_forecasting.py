@@ -148,11 +148,25 @@ def test_history_is_where_a_forecast_begins(model: Any) -> None:
     pd.testing.assert_frame_equal(one, model.predict()[HORIZON:].reset_index(drop=True))
 
 
-def test_nothing_after_the_end_of_the_history_counts(model: Any) -> None:
-    spiked = TABLE.assign(sales=TABLE["sales"].where(TABLE["date"] < "2024-04-30", 1e6))
-    first, second = (new().fit(table[table["date"] < "2024-04-30"]).predict() for table in (TABLE, spiked))
-    pd.testing.assert_frame_equal(first, second)
-    pd.testing.assert_frame_equal(model.predict(spiked[spiked["date"] < "2024-04-30"]), model.predict(PAST))
+def test_nothing_after_the_last_known_target_counts() -> None:
+    """Rows with covariates only are what is to be forecast; the promises have the same of `fit`."""
+    later = AFTER.assign(sales=np.nan, **{column: 1e6 for column in ("visitors",) if column in AFTER})
+    model = new().fit(PAST)
+    pd.testing.assert_frame_equal(model.predict(pd.concat([PAST, later])), model.predict(PAST))
+
+
+def test_a_fit_that_fails_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = new().fit(PAST)
+    before, state = model.predict(), dict(vars(model))
+
+    def crash(*given: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(type(model), "_learn", crash)
+    with pytest.raises(RuntimeError, match="luck"):
+        model.fit(PAST.assign(sales=1.0 + np.arange(len(PAST))))
+    assert vars(model) == state
+    pd.testing.assert_frame_equal(model.predict(), before)
 
 
 def test_unknown_series_and_short_ones(model: Any) -> None:

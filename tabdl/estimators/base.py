@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -141,17 +140,6 @@ class Estimator(Trainable, Predictor):
         with self._all_or_nothing():
             self._pass(X, y, classes, sample_weight)
         return self
-
-    @contextlib.contextmanager
-    def _all_or_nothing(self) -> Iterator[None]:
-        """A fit that fails leaves the model of an earlier fit as it was."""
-        before = dict(self.__dict__)
-        try:
-            yield
-        except BaseException:
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
 
     def _pass(self, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
         self.check_params()

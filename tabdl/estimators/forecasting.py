@@ -96,10 +96,12 @@ class PanelForecaster(Parameters, BaseEstimator):
         from threadpoolctl import threadpool_limits
 
         self.check_params()
-        with threadpool_limits(limits=1, user_api="blas"):  # small products: more threads wait for each other, and change bits
-            return self._fit(table)
+        # products are small: more threads wait for each other, and change bits
+        with self._all_or_nothing(), threadpool_limits(limits=1, user_api="blas"):
+            self._fit(table)
+        return self
 
-    def _fit(self, table: Any) -> Any:
+    def _fit(self, table: Any) -> None:
         roles = self._roles()
         history = read_history(table, roles, None, None, "fit")
         self._check_lengths(history.panel)
@@ -110,7 +112,6 @@ class PanelForecaster(Parameters, BaseEstimator):
         self.ids_, self.n_features_in_ = history.panel.keys, len(roles.names)
         self._learn(fitted, self._features(history), history.static)
         self.recent_ = _last_steps(history.panel, self.forecasts_.lookback + GAP_SEASONS * self.season_)
-        return self
 
     def _roles(self) -> Roles:
         return Roles.of(self.time, self.id, self.target, self.known, self.past, self.static)
