@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tabdl.errors import ParameterError, SchemaError
-from tabdl.timeline import as_pandas, check_columns, read_times
+from tabdl.timeline import as_pandas, check_columns, positions_of
 
 
 @dataclass
@@ -95,11 +95,11 @@ class RollingOrigin:
         index: Any = getattr(X, "index", None)  # lists have a method of this name
         if self.time is None:
             dated = getattr(index, "inferred_type", "") in ("datetime64", "period")
-            return read_times(index, "index") if dated else np.arange(X.shape[0] if hasattr(X, "shape") else len(X))
+            return positions_of(index, "index") if dated else np.arange(X.shape[0] if hasattr(X, "shape") else len(X))
         if self.time in getattr(index, "names", ()):
-            return read_times(index.get_level_values(self.time), self.time)
+            return positions_of(index.get_level_values(self.time), self.time)
         if len(getattr(X, "shape", (0, 0))) != 2:
             raise SchemaError(f"expected a table with a column {self.time!r}, received {type(X).__name__}; leave out time=")
         table = as_pandas(X)
         check_columns(table, [self.time])
-        return read_times(table[self.time], self.time)
+        return positions_of(table[self.time], self.time)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tabdl.cells import dates_of, find_date_format, text_of
+from tabdl.cells import text_of
 from tabdl.errors import SchemaError
 from tabdl.frames import read_frame
+from tabdl.times import read_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,22 +39,11 @@ def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
             )
 
 
-def read_times(times: Any, name: str) -> np.ndarray:
-    """(rows,) datetime64[us] or numbers of a pandas Series or Index; texts are read as dates, gaps are refused."""
+def positions_of(times: Any, name: str) -> np.ndarray:
+    """(rows,) int64 in the order of the times of a pandas Series or Index: microseconds since 1970 in UTC, or whole numbers."""
     import pandas as pd
 
-    if isinstance(times.dtype, pd.PeriodDtype):
-        times = times.array.to_timestamp()
-    found = read_frame(pd.DataFrame({name: times})).columns[name]
-    if found.dtype == object and all(cell is None or isinstance(cell, str) for cell in found):
-        found = dates_of(found, find_date_format(list({cell for cell in found if cell is not None})))
-    if found.dtype.kind not in "iufM":
-        raise SchemaError(f"expected dates or numbers in the time column {name!r}, received {found.tolist()[0]!r}; convert them")
-    gaps = np.isnat(found) if found.dtype.kind == "M" else np.isnan(found)
-    if gaps.any():
-        row = int(gaps.argmax())
-        raise SchemaError(f"expected a time in every row, received none that can be read in row {row} of {name!r}; drop it")
-    return found
+    return read_times(pd.DataFrame({name: times}), name)[0]
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,7 @@ class Timeline:
     def read(cls, table: pd.DataFrame, time: str, id: str | Sequence[str] | None = None) -> Timeline:
         """Raises `SchemaError` for a missing column, an unreadable time, and two rows of one series at one time."""
         check_columns(table, [*as_names(id), time])
-        times, step = np.unique(read_times(table[time], time), return_inverse=True)
+        times, step = np.unique(positions_of(table[time], time), return_inverse=True)
         keys = series_names(table, id)
         number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
         timeline = cls(np.array([number[key] for key in keys]), step, list(number), times)
@@ -95,7 +85,7 @@ class Timeline:
         """Series and step of each row of another table; both -1 for a row that has no place in this grid."""
         number = {key: i for i, key in enumerate(self.names)}
         series = np.array([number.get(key, -1) for key in series_names(table, id)], int)
-        times = read_times(table[time], time)
+        times = positions_of(table[time], time)
         step = np.minimum(np.searchsorted(self.times, times), len(self.times) - 1)
         outside = (self.times[step] != times) | (series < 0)
         return np.where(outside, -1, series), np.where(outside, -1, step)
