@@ -245,3 +245,23 @@ def peak() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def add_options(parser: argparse.ArgumentParser, limit: float, peers: Path, measured: Path, results: Path) -> None:
+    """The options of a benchmark; peers: where the interpreters of the rivals are. Paths are below the root of the project."""
+    root = Path(__file__).resolve().parents[1]
+    parser.add_argument("do", nargs="?", default="all", choices=["all", "report", "cell", "versions"], help="default: all")
+    parser.add_argument("--only-models", default="*", metavar="PATTERNS", help='such as "tabdl*"')
+    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2])
+    parser.add_argument("--limit", type=float, default=limit, help="most seconds of fits and predictions of a cell")
+    parser.add_argument("--again", action="store_true", help="measure cells anew that were measured before")
+    parser.add_argument("--peers", type=Path, default=root / peers, help="where the rivals' interpreters are")
+    parser.add_argument("--cache", type=Path, default=root / measured, help="folder of measured cells")
+    parser.add_argument("--results", type=Path, default=root / results, help="folder of CSV, Markdown and pictures")
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)  # of `cell`, which the other commands start
+
+
+def write(measured: dict[str, Any], out: Path | None) -> None:
+    """What a cell measured, to a file or to the screen."""
+    text = json.dumps(measured, indent=1)
+    print(text) if out is None else out.write_text(text, encoding="utf-8")

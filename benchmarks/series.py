@@ -33,7 +33,6 @@ import rivals
 import suites
 from rivals import Rival
 
-ROOT = Path(__file__).resolve().parents[1]
 SETS = [name for names in suites.SUITES.values() for name in names]
 
 
@@ -194,17 +193,9 @@ def _sets(text: str) -> list[str]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("do", nargs="?", default="all", choices=["all", "report", "cell", "versions"], help="default: all")
     suites.add_folder(parser)
     parser.add_argument("--only-sets", type=_sets, default=SETS, metavar="NAMES", help="data sets or suites")
-    parser.add_argument("--only-models", default="*", metavar="PATTERNS", help='such as "tabdl*,MiniRocket"')
-    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2])
-    parser.add_argument("--limit", type=float, default=3600, help="most seconds of fits and predictions of a cell")
-    parser.add_argument("--again", action="store_true", help="measure cells anew that were measured before")
-    parser.add_argument("--peers", type=Path, default=ROOT / "build/series", help="folder of the rivals' interpreters")
-    parser.add_argument("--cache", type=Path, default=ROOT / "build/benchmarks/series", help="folder of measured cells")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/series", help="folder of CSV, Markdown")
-    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)  # of `cell`, which the other commands start
+    cells.add_options(parser, 3600, Path("build/series"), Path("build/benchmarks/series"), Path("benchmarks/results/series"))
     return parser.parse_args()
 
 
@@ -215,9 +206,7 @@ def main() -> None:
         return
     if options.do == "cell":
         rival, (name,), (seed,) = rivals.find(options.only_models), options.only_sets, options.seeds
-        measured = measure(rival, name, seed, options.series, options.limit)
-        text = json.dumps(measured, indent=1)
-        print(text) if options.out is None else options.out.write_text(text, encoding="utf-8")
+        cells.write(measure(rival, name, seed, options.series, options.limit), options.out)
         return
     failures = 0
     if options.do == "all":

@@ -26,7 +26,6 @@ import peers
 import splits
 
 TABLES = ("california", "house", "diamond", "adult", "churn", "coupon", "online_shoppers", "electronics")
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def versions() -> dict[str, str]:
@@ -119,17 +118,9 @@ def _python(model: peers.Model, options: argparse.Namespace) -> Path:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("do", nargs="?", default="all", choices=["all", "report", "cell", "versions"], help="default: all")
     splits.add_folder(parser)
     parser.add_argument("--only-tables", type=lambda text: text.split(","), default=list(TABLES), metavar="NAMES")
-    parser.add_argument("--only-models", default="*", metavar="PATTERNS", help='such as "tabdl*,CatBoost"')
-    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2])
-    parser.add_argument("--limit", type=float, default=600, help="most seconds of a fit")
-    parser.add_argument("--again", action="store_true", help="measure what was measured before, too")
-    parser.add_argument("--peers", type=Path, default=ROOT / "build/peers/bin/python", help="interpreter that has the peers")
-    parser.add_argument("--cache", type=Path, default=ROOT / "build/benchmarks", help="folder of measured cells")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results", help="folder of CSV, Markdown, picture")
-    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)  # of `cell`, which the other commands start
+    cells.add_options(parser, 600, Path("build/peers/bin/python"), Path("build/benchmarks"), Path("benchmarks/results"))
     options = parser.parse_args()
     unknown = set(options.only_tables) - set(TABLES)
     if unknown:
@@ -144,9 +135,7 @@ def main() -> None:
         return
     if options.do == "cell":
         model, (table,), (seed,) = peers.find(options.only_models), options.only_tables, options.seeds
-        measured = cells.measure(model, table, seed, options.tables, options.limit)
-        text = json.dumps(measured, indent=1)
-        print(text) if options.out is None else options.out.write_text(text, encoding="utf-8")
+        cells.write(cells.measure(model, table, seed, options.tables, options.limit), options.out)
         return
     models = peers.in_order(peers.networks(), peers.PEERS)
     failures = 0
