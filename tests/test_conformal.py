@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tabdl.estimators.conformal import learn_bands
+from tabdl.estimators.conformal import Bands, learn_bands
 
 RNG = np.random.default_rng(0)
 
 
 def even(count: int) -> np.ndarray:
-    return np.ones(count)
+    """Two measures that tell nothing."""
+    return np.ones((count, 2))
+
+
+def unit(bands: Bands, count: int) -> np.ndarray:
+    return bands.unit(even(count), even(count))
 
 
 def test_the_share_holds_on_new_errors_also_for_skewed_ones() -> None:
@@ -21,29 +26,39 @@ def test_the_share_holds_on_new_errors_also_for_skewed_ones() -> None:
     series = np.zeros(2000, int)
     bands, new = learn_bands(draw(), series, even(2000), even(2000), 1), draw()
     for share in (0.025, 0.1, 0.9, 0.975):
-        below = new <= bands.at(share, series, even(2000))
+        below = new <= bands.at(share, series, unit(bands, 2000))
         assert below.mean(axis=0) == pytest.approx(share, abs=0.03)
 
 
 def test_each_series_has_its_own_spread_and_unknown_ones_that_of_all() -> None:
     series = np.repeat([0, 1], 300)
     bands = learn_bands(RNG.normal(size=(600, 4)) * np.where(series, 10, 1)[:, None], series, even(600), even(600), 2)
-    calm, wild, unknown = bands.at(0.9, np.array([0, 1, -1]), even(3))[:, 0]
+    calm, wild, unknown = bands.at(0.9, np.array([0, 1, -1]), unit(bands, 3))[:, 0]
     assert wild > 5 * calm
     assert calm < unknown < wild
 
 
-def test_recent_changes_count_where_they_tell() -> None:
-    recent, series = np.exp(RNG.normal(size=2000)), np.zeros(2000, int)
+@pytest.mark.parametrize("measure", [0, 1])
+def test_what_is_recent_counts_where_it_tells(measure: int) -> None:
+    recent, series = even(2000), np.zeros(2000, int)
+    recent[:, measure] = np.exp(RNG.normal(size=2000))
     errors = RNG.normal(size=(2000, 3))
-    assert learn_bands(errors * recent[:, None], series, even(2000), recent, 1).recent == 1
-    assert learn_bands(errors, series, even(2000), recent, 1).recent == 0
+    assert learn_bands(errors * recent[:, [measure]], series, even(2000), recent, 1).recent == (measure, 1.0)
+    assert learn_bands(errors, series, even(2000), recent, 1).recent == (0, 0.0)
+
+
+def test_other_steps_than_those_learned_from_tell_what_counts() -> None:
+    """Inside each of four blocks the measure tells nothing, from one to the next it tells all."""
+    blocks = np.repeat(np.arange(4), 100)
+    recent = np.stack([np.exp(RNG.normal(size=400)), np.array([1.0, 3.0, 0.3, 9.0])[blocks]], axis=1)
+    errors, series = RNG.normal(size=(400, 3)) * recent[:, [1]], np.zeros(400, int)
+    assert learn_bands(errors, series, even(400), recent, 1, blocks).recent == (1, 1.0)
 
 
 def test_the_mean_lies_inside_and_bounds_ascend() -> None:
     series = np.zeros(50, int)
     bands = learn_bands(5 + RNG.normal(size=(50, 3)), series, even(50), even(50), 1)
-    found = np.stack([bands.at(share, series, even(50)) for share in (0.025, 0.1, 0.9, 0.975)])
+    found = np.stack([bands.at(share, series, unit(bands, 50)) for share in (0.025, 0.1, 0.9, 0.975)])
     assert (np.diff(found, axis=0) >= 0).all()
     assert (found[1] <= 0).all()
     assert (found[2] >= 0).all()
@@ -52,4 +67,4 @@ def test_the_mean_lies_inside_and_bounds_ascend() -> None:
 def test_gaps_and_few_errors() -> None:
     errors = np.array([[1.0, np.nan, np.nan], [-1.0, 2.0, np.nan]])
     bands = learn_bands(errors, np.array([0, 0]), even(2), even(2), 3)
-    assert np.isfinite(bands.at(0.9, np.array([0, 2, -1]), even(3))).all()
+    assert np.isfinite(bands.at(0.9, np.array([0, 2, -1]), unit(bands, 3))).all()

@@ -30,7 +30,18 @@ from tabdl.training.effects import (
     hold_past,
     news_of,
 )
-from tabdl.training.forecasts import Fitted, Forecasts, Windows, change, cut_windows, fit_forecasts, scales, volatility
+from tabdl.training.forecasts import (
+    Fitted,
+    Forecasts,
+    Windows,
+    change,
+    cut_windows,
+    deviation,
+    fit_forecasts,
+    scales,
+    usual_deviation,
+    volatility,
+)
 
 GAP_SEASONS = 4  # kept before the steps that a forecast sees: gaps are filled from them
 ERROR_WINDOWS = 20_000  # from which intervals are learned
@@ -71,6 +82,7 @@ class PanelForecaster(Parameters, BaseEstimator):
     bands_: Bands
     scales_: np.ndarray
     changes_: np.ndarray
+    deviations_: np.ndarray
     recent_: Panel | None
 
     # ---- fit -------------------------------------------------------------------------------------------------------
@@ -139,18 +151,32 @@ class PanelForecaster(Parameters, BaseEstimator):
         self.scales_ = scales(fitted.final, fitted.series, 0)
         steps = [part.values[part.lookback :] for part in fitted.series]
         self.changes_ = np.concatenate([volatility(fitted.final, part[None]) for part in steps])
+        self.deviations_ = np.array([usual_deviation(fitted.final, part) for part in steps])
         scale, found = scales(fitted.trial, fitted.series, fitted.held), []
         for model, back, after in fitted.blocks:
             windows = cut_windows(model, fitted.series, back, after, ERROR_WINDOWS // len(fitted.blocks))
             forecast = forecast_windows(model, windows, features, tried, scale)
-            found.append((errors_of(model, forecast, windows), windows.series, self._recent_changes(windows.seen)))
-        errors, series, recent = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        self.bands_ = learn_bands(errors, series, self.changes_[series], recent, len(fitted.series))
+            block = np.full(len(forecast), len(found))
+            found.append((errors_of(model, forecast, windows), windows.series, self._measure_recent(windows.seen), block))
+        errors, series, recent, blocks = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        self.bands_ = learn_bands(errors, series, self._usual[series], recent, len(fitted.series), blocks)
         return tried
 
-    def _recent_changes(self, seen: np.ndarray) -> np.ndarray:
-        """Of each window (windows, lookback), over the last seasons."""
-        return volatility(self.forecasts_, seen[:, -(RECENT_SEASONS + 1) * self.forecasts_.seasons[0] :])
+    @property
+    def _usual(self) -> np.ndarray:
+        """Measures of each series, (series, 2), as `_measure_recent` has them of windows."""
+        return np.stack([self.changes_, self.deviations_], axis=1)
+
+    def _measure_usual(self, windows: Windows) -> np.ndarray:
+        """Of the series of each window, of the window itself where it is not known; (windows, 2)."""
+        model, seen = self.forecasts_, windows.seen
+        own = np.stack([volatility(model, seen), deviation(model, seen)], axis=1)
+        return np.where(windows.series[:, None] < 0, own, self._usual[windows.series])
+
+    def _measure_recent(self, seen: np.ndarray) -> np.ndarray:
+        """Changes over the last seasons, and how far windows (windows, lookback) are from their means; (windows, 2)."""
+        last = seen[:, -(RECENT_SEASONS + 1) * self.forecasts_.seasons[0] :]
+        return np.stack([volatility(self.forecasts_, last), deviation(self.forecasts_, seen)], axis=1)
 
     def _features(self, history: History) -> Features:
         """Known and past features, and those of the calendar."""
@@ -197,10 +223,7 @@ class PanelForecaster(Parameters, BaseEstimator):
         known = read_future(future, self.roles_, self.covariates_, past.panel, self.horizon_)
         windows = self._windows(past.panel)
         mean = self._forecast(past, known, windows)
-        own = volatility(self.forecasts_, windows.seen)
-        unit = self.bands_.unit(
-            np.where(windows.series < 0, own, self.changes_[windows.series]), self._recent_changes(windows.seen)
-        )
+        unit = self.bands_.unit(self._measure_usual(windows), self._measure_recent(windows.seen))
         errors = [self.bands_.at(share, windows.series, unit) for share in shares]
         bounds = [mean * np.exp(error) if self.forecasts_.log else mean + error for error in errors]
         return self._tidy(past.panel, mean, bounds, shares)

@@ -25,7 +25,7 @@ def forecast_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
         "lookback": model.lookback,
         "log": model.log,
         "floor": model.floor,
-        "recent": estimator.bands_.recent,
+        "recent": list(estimator.bands_.recent),
         "score": None if np.isnan(model.score) else model.score,
     }
     arrays = {
@@ -34,6 +34,7 @@ def forecast_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
         "effects": estimator.effects_.coefficients,
         "scales": estimator.scales_,
         "changes": estimator.changes_,
+        "deviations": estimator.deviations_,
     }
     arrays |= {"bands/quantiles": estimator.bands_.quantiles, "bands/spread": estimator.bands_.spread}
     if recent is not None:
@@ -60,7 +61,8 @@ def restore_forecast(estimator: Any, state: dict[str, Any], arrays: dict[str, np
         np.nan if score is None else float(score),
     )
     estimator.effects_, estimator.scales_, estimator.changes_ = Effects(arrays["effects"]), arrays["scales"], arrays["changes"]
-    estimator.bands_ = Bands(arrays["bands/quantiles"], arrays["bands/spread"], float(state["recent"]))
+    estimator.deviations_, (measure, exponent) = arrays["deviations"], state["recent"]
+    estimator.bands_ = Bands(arrays["bands/quantiles"], arrays["bands/spread"], (int(measure), float(exponent)))
     estimator.recent_ = None
     if "recent/values" in arrays:
         values = np.split(arrays["recent/values"], np.cumsum(arrays["recent/steps"])[:-1])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tabdl.training.effects import errors_of
-from tabdl.training.forecasts import Forecasts, Windows, relative_error, volatility
+from tabdl.training.forecasts import Forecasts, Windows, read_values, relative_error, volatility
 
 WINDOWS = 20_000  # to learn from, at most
 MOST_CELLS = 5e7  # of their arrays
@@ -28,11 +28,6 @@ def seen_steps(model: Forecasts) -> int:
 def window_limit(steps: int, horizon: int, features: int) -> int:
     """How many windows to learn from."""
     return int(min(WINDOWS, max(MOST_CELLS / ((steps + horizon) * (features + 2)), 1_000)))
-
-
-def read_values(model: Forecasts, values: np.ndarray) -> np.ndarray:
-    """As the kernel sees them: logarithms, where it acts on these."""
-    return np.log(np.maximum(values, model.floor)) if model.log else values
 
 
 def add_residual(model: Forecasts, forecast: np.ndarray, residual: np.ndarray) -> np.ndarray:

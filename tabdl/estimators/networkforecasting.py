@@ -140,7 +140,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
             return
         whose, forecast = judged.windows.series, judged.forecast(found, self.share_)
         off = errors_of(judged.model, forecast, judged.windows)
-        self.bands_ = learn_bands(off, whose, self.changes_[whose], self._recent_changes(judged.windows.seen), series)
+        self.bands_ = learn_bands(off, whose, self._usual[whose], self._measure_recent(judged.windows.seen), series)
 
     def _prepare(self, spec: Spec) -> None:
         self.encoder_, self._live = Shapes(spec), Live()

@@ -58,7 +58,7 @@ class Forecasts:
 
     def apply_kernel(self, seen: np.ndarray) -> np.ndarray:
         """(windows, lookback) -> (windows, horizon)."""
-        values = np.log(np.maximum(seen, self.floor)) if self.log else seen
+        values = read_values(self, seen)
         level = values[:, -1:]
         forecast = (values[:, -len(self.kernel) :] - level) @ self.kernel + level
         if not self.log:
@@ -248,10 +248,26 @@ def scales(model: Forecasts, series: list[Series], held: int) -> np.ndarray:
     return np.maximum(found, 1e-6 * usual)
 
 
+def read_values(model: Forecasts, values: np.ndarray) -> np.ndarray:
+    """As the kernel sees them: logarithms, where it acts on these."""
+    return np.log(np.maximum(values, model.floor)) if model.log else values
+
+
 def volatility(model: Forecasts, values: np.ndarray) -> np.ndarray:
-    """How much rows (windows, steps) change over a season, as the kernel sees them: of logarithms, where it acts on these."""
-    values = np.log(np.maximum(values, model.floor)) if model.log else values
-    return np.array([change(row, model.seasons[0]) for row in values])
+    """How much rows (windows, steps) change over a season, as the kernel sees them."""
+    return np.array([change(row, model.seasons[0]) for row in read_values(model, values)])
+
+
+def deviation(model: Forecasts, values: np.ndarray) -> np.ndarray:
+    """How far rows (windows, steps) are from their means, as the kernel sees them."""
+    return read_values(model, values).std(axis=1)
+
+
+def usual_deviation(model: Forecasts, values: np.ndarray) -> float:
+    """Of a series (steps,), window by window."""
+    starts = range(0, max(len(values) - model.lookback, 0) + 1, model.lookback)
+    parts = [deviation(model, values[None, start : start + model.lookback])[0] for start in starts]
+    return float(np.sqrt(np.mean(np.square(parts))))
 
 
 def relative_error(model: Forecasts, windows: Windows, forecast: np.ndarray, scale: np.ndarray) -> float:
