@@ -19,6 +19,7 @@ from tabdl.models.dcn import DCNClassifier as DCNClassifier
 from tabdl.models.dcn import DCNRegressor as DCNRegressor
 from tabdl.models.embedding import EmbeddingClassifier as EmbeddingClassifier
 from tabdl.models.embedding import EmbeddingRegressor as EmbeddingRegressor
+from tabdl.models.forecaster import Forecaster as Forecaster
 from tabdl.models.fttransformer import FTTransformerClassifier as FTTransformerClassifier
 from tabdl.models.fttransformer import FTTransformerRegressor as FTTransformerRegressor
 from tabdl.models.inception import InceptionClassifier as InceptionClassifier

@@ -100,7 +100,7 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     show_default=True,
     help="Architecture: cnn, dcn, embedding, fttransformer, inception, lite, mlp, neighbors, realmlp, resnet, rnn, rocket, "
     "sequencetransformer, series, tabm, tabular, tcn. A network of your own only by its entry point in the group tabdl.models. "
-    "With --horizon: cnn, patchtst, ridge, rnn, segrnn, tcn, tsmixer.",
+    "With --horizon: cnn, forecaster, patchtst, ridge, rnn, segrnn, tcn, tsmixer.",
 )
 @click.option("--task", type=click.Choice(TASKS), default="auto", show_default=True, help="auto looks at the target.")
 @click.option("--out", type=NEW_FILE, default=Path("model.tabdl"), show_default=True, help="Where the model goes.")
@@ -158,7 +158,7 @@ def _fit_forecaster(table: Path, out: Path, curve: Path, quiet: bool, options: d
     from tabdl import commands, forecast_files
     from tabdl.tablefiles import read_table
 
-    name = options["model"] if _given("model") else forecast_files.default_forecaster()
+    name = options["model"] if _given("model") else "forecaster"
     roles = {role: options[role] or None for role in ("target", "horizon", *ROLES)}
     commands.start_backend(quiet=not _debugging())
     model = _estimator(name, "forecaster", roles | options["settings"] | {"verbose": 0 if quiet else 1})

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tabdl import models
 from tabdl.backtesting import Backtest, backtest
 from tabdl.errors import ParameterError, SchemaError
 from tabdl.estimators.forecasting import PanelForecaster
@@ -19,11 +18,6 @@ if TYPE_CHECKING:
 
 def is_forecaster(model: Any) -> bool:
     return isinstance(model, PanelForecaster)
-
-
-def default_forecaster() -> str:
-    """The architecture that forecasts when none is named."""
-    return "forecaster" if "forecaster" in models.names("Forecaster") else "ridge"
 
 
 def describe(model: Any) -> str:

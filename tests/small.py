@@ -11,6 +11,7 @@ SERIES = {
     "LITE": {"width": 4, "kernel_size": 8},
     "TCN": {"width": 8, "blocks": 2, "kernel_size": 3},
     "SequenceTransformer": {"width": 8, "blocks": 1, "heads": 2},
+    "": {"width": 8},
     "SegRNN": {"width": 8},
     "TSMixer": {"width": 8, "blocks": 1},
     "PatchTST": {"width": 8, "blocks": 1, "heads": 2},

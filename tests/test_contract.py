@@ -10,6 +10,7 @@ import pytest
 from small import series_sizes
 
 from tabdl import models, testing
+from tabdl.estimators.networkforecasting import NetworkForecaster
 
 SAME_EVERYWHERE = (  # promises of files that know no backend: on a second one `make test` need not repeat them
     *("parameters", "pickle", "columns", "strange_cells", "model", "innocent", "forms", "empty_steps", "misfits"),
@@ -22,6 +23,8 @@ ONCE_A_NETWORK = (  # of series, whose classifier shows them in `make test`: wha
     *("members", "innocent", "forms", "empty_steps", "misfits"),
 )
 
+OF_TABLES = ("times", "tidy", "refusals", "picture")  # of forecasters; in `make test` the ridge shows them
+
 
 def every_check() -> Iterator[Any]:
     """`make full` runs all on both backends."""
@@ -32,6 +35,7 @@ def every_check() -> Iterator[Any]:
         for check in testing.checks(cls, **series_sizes(name)):
             promise = str(check).partition("-")[2]
             repeated = (second and promise in SAME_EVERYWHERE) or (twin and promise in ONCE_A_NETWORK)
+            repeated = repeated or (issubclass(cls, NetworkForecaster) and promise in OF_TABLES)
             yield pytest.param(check, id=str(check), marks=[pytest.mark.full] if repeated else [])
 
 

@@ -9,6 +9,7 @@ import pytest
 from effects import effect
 
 from tabdl import SegRNNForecaster
+from tabdl.models.forecaster import Blend
 from tabdl.models.patchtst import PatchTST
 from tabdl.models.segrnn import SegRNN
 from tabdl.models.tsmixer import TSMixer
@@ -25,7 +26,7 @@ ARRAYS = {
 
 
 def network(cls: type, **params: object) -> keras.Model:
-    small = {"width": 8} | ({} if cls is SegRNN else {"blocks": 1}) | params
+    small = {"width": 8} | ({} if cls in (Blend, SegRNN) else {"blocks": 1}) | params
     return build(cls(**small), SPEC, HEAD, 0)
 
 
@@ -37,8 +38,8 @@ def outputs(model: keras.Model, training: bool = False) -> np.ndarray:
     return keras.ops.convert_to_numpy(model(ARRAYS, training=training))
 
 
-@effect("SegRNN.width", "TSMixer.width", "PatchTST.width")
-@pytest.mark.parametrize("cls", [SegRNN, TSMixer, PatchTST])
+@effect("Blend.width", "SegRNN.width", "TSMixer.width", "PatchTST.width")
+@pytest.mark.parametrize("cls", [Blend, SegRNN, TSMixer, PatchTST])
 def test_width(cls: type) -> None:
     assert any(12 in shape for shape in shapes(network(cls, width=12)))
     assert not any(12 in shape for shape in shapes(network(cls, width=9)))
@@ -51,8 +52,8 @@ def test_blocks(cls: type) -> None:
     assert three - two == two - one > 0
 
 
-@effect("SegRNN.dropout", "TSMixer.dropout", "PatchTST.dropout")
-@pytest.mark.parametrize("cls", [SegRNN, TSMixer, PatchTST])
+@effect("Blend.dropout", "SegRNN.dropout", "TSMixer.dropout", "PatchTST.dropout")
+@pytest.mark.parametrize("cls", [Blend, SegRNN, TSMixer, PatchTST])
 def test_dropout_is_for_training_only(cls: type) -> None:
     with_it, without = network(cls, dropout=0.5), network(cls, dropout=0.0)
     assert np.any(outputs(with_it, training=True) != outputs(with_it))

@@ -75,3 +75,8 @@ def flatten(x: Any) -> Any:
 def along_steps(first: Any, second: Any) -> Any:
     """One after the other: (rows, a, width) and (rows, b, width) -> (rows, a + b, width)."""
     return ops.concatenate([first, second], axis=1)
+
+
+def average(*forecasts: Any) -> Any:
+    """The mean of arrays of one shape."""
+    return sum(forecasts[1:], forecasts[0]) / len(forecasts)

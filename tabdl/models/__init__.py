@@ -7,7 +7,7 @@ import re
 from functools import cache
 from importlib import resources
 
-_CLASS = re.compile(r"^class (\w+?)(Classifier|Regressor|Forecaster)\(", re.MULTILINE)
+_CLASS = re.compile(r"^class (\w*?)(Classifier|Regressor|Forecaster)\(", re.MULTILINE)
 
 
 @cache
