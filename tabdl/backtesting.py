@@ -155,9 +155,9 @@ class Panel:
     values: np.ndarray
     horizon: int
     time: str
-    ids: list[str]
-    targets: list[str]
-    known: list[str]
+    ids: tuple[str, ...]
+    targets: tuple[str, ...]
+    known: tuple[str, ...]
 
     @classmethod
     def read(cls, model: Any, table: pd.DataFrame) -> Panel:
@@ -172,7 +172,7 @@ class Panel:
 
     @property
     def keys(self) -> list[str]:
-        return [*self.ids, "target"] if len(self.targets) > 1 else self.ids
+        return [*self.ids, "target"] if len(self.targets) > 1 else list(self.ids)
 
     def moment(self, step: int) -> Any:
         """The time of a step as the table writes it."""

@@ -11,22 +11,37 @@ import numpy as np
 from tabdl.cells import text_of
 from tabdl.errors import SchemaError
 from tabdl.frames import read_frame
-from tabdl.times import read_times
+from tabdl.times import TimeType, read_times, zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def as_pandas(table: Any) -> pd.DataFrame:
-    """The table itself when it is a pandas one, else a new one of the same columns (times in UTC)."""
+    """The table itself when it is a pandas one, else a new one of the same columns."""
     import pandas as pd
 
-    return table if isinstance(table, pd.DataFrame) else pd.DataFrame(read_frame(table).columns)
+    if isinstance(table, pd.DataFrame):
+        return table
+    found = pd.DataFrame(read_frame(table).columns)
+    for name in found.select_dtypes("datetime"):
+        zone = zone_of(table, name)
+        if zone is not None:
+            found[name] = found[name].dt.tz_localize("UTC").dt.tz_convert(zone)
+    return found
 
 
-def as_names(names: str | Sequence[str] | None) -> list[str]:
+def with_index(table: Any, time: str) -> Any:
+    """A pandas table whose index has the times as a table that has them as a column."""
+    names = getattr(getattr(table, "index", None), "names", None)
+    if names is not None and time in names and time not in table.columns:
+        return table.reset_index()
+    return table
+
+
+def as_names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     """Column names as they are passed: none, one or several."""
-    return [] if names is None else [names] if isinstance(names, str) else list(names)
+    return () if names is None else (names,) if isinstance(names, str) else tuple(names)
 
 
 def check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
@@ -50,7 +65,8 @@ def positions_of(times: Any, name: str) -> np.ndarray:
 class Timeline:
     """Places of the rows of a long table in a grid of series x steps; a step is one distinct time of the table.
 
-    series, step: (rows,) of whole numbers. names: (series,) tuples of texts, in order of appearance. times: (steps,), ascending.
+    series, step: (rows,) of whole numbers. names: (series,) tuples of texts, in order of appearance. times: (steps,), ascending,
+    as `read_times` has them, and type how they are written.
 
     >>> from tabdl.datasets import make_sales
     >>> timeline = Timeline.read(make_sales(stores=2, days=60), time="date", id="store")
@@ -62,15 +78,17 @@ class Timeline:
     step: np.ndarray
     names: list[tuple[str | None, ...]]
     times: np.ndarray
+    type: TimeType
 
     @classmethod
     def read(cls, table: pd.DataFrame, time: str, id: str | Sequence[str] | None = None) -> Timeline:
         """Raises `SchemaError` for a missing column, an unreadable time, and two rows of one series at one time."""
         check_columns(table, [*as_names(id), time])
-        times, step = np.unique(positions_of(table[time], time), return_inverse=True)
+        values, type = read_times(table, time)
+        times, step = np.unique(values, return_inverse=True)
         keys = series_names(table, id)
         number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        timeline = cls(np.array([number[key] for key in keys]), step, list(number), times)
+        timeline = cls(np.array([number[key] for key in keys]), step, list(number), times, type)
         cells = timeline.series * len(times) + step
         if len(np.unique(cells)) < len(cells):
             order = np.argsort(cells, kind="stable")
@@ -85,7 +103,7 @@ class Timeline:
         """Series and step of each row of another table; both -1 for a row that has no place in this grid."""
         number = {key: i for i, key in enumerate(self.names)}
         series = np.array([number.get(key, -1) for key in series_names(table, id)], int)
-        times = positions_of(table[time], time)
+        times = read_times(table, time, self.type)[0]
         step = np.minimum(np.searchsorted(self.times, times), len(self.times) - 1)
         outside = (self.times[step] != times) | (series < 0)
         return np.where(outside, -1, series), np.where(outside, -1, step)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from tabdl.cells import DATE_FORMATS, ISO, dates_of, find_date_format, number_of, text_of
+from tabdl.cells import ISO, dates_of, find_date_format, number_of, text_of
 from tabdl.errors import SchemaError
 from tabdl.frames import read_frame
 
@@ -19,6 +18,8 @@ UNITS = (("week", 7 * DAY), ("day", DAY), ("hour", 3_600_000_000), ("minute", 60
 ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m")
 SHORTEST_MONTH = 28 * DAY
 TO_TIMES = "convert it with pandas.to_datetime(..., format=...)"
+EXAMPLE = datetime(2024, 5, 31, 8)
+WHOLE_DATES = {"%Y%m%d": lambda numbers: numbers, "%Y%m": lambda numbers: 100 * numbers + 1}  # form -> numbers as 20240531
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,11 @@ class Frequency:
 
 @dataclass(frozen=True)
 class TimeType:
-    """How a column of times is written. kind: datetime, text or number.
+    """How a column of times is written. kind: datetime, text, whole (20240531 for a date) or number.
 
     zone: name of the time zone. local: steps follow the wall clock there, as days and months do; hours do not. unit: of the
-    datetimes. form: strftime of texts, None where they come back as datetimes. period: frequency of pandas periods.
+    datetimes. form: strftime of texts and whole dates, None where they come back as datetimes. period: frequency of pandas
+    periods. reading: the format (of `cells.DATE_FORMATS`) in which texts were read, and are to be read again.
     """
 
     kind: str
@@ -84,10 +86,15 @@ class TimeType:
     unit: str = "us"
     form: str | None = None
     period: str | None = None
+    reading: str | None = None
 
     def to_clock(self, values: np.ndarray) -> np.ndarray:
         """Microseconds in UTC -> on the clock that steps follow."""
         return _move(values, self.zone, to_wall=True) if self.local and self.zone else values
+
+    def to_wall(self, values: np.ndarray) -> np.ndarray:
+        """The clock that steps follow -> the one on the wall."""
+        return values if self.local or self.zone is None else _move(values, self.zone, to_wall=True)
 
     def write(self, values: np.ndarray) -> Any:
         """Numbers on that clock -> a pandas array of the user's type."""
@@ -99,7 +106,8 @@ class TimeType:
             values = _move(values, self.zone, to_wall=False)
         moments = pd.DatetimeIndex(values.astype("datetime64[us]").astype(f"datetime64[{self.unit}]"))
         if self.form is not None:
-            return pd.array([moment.strftime(self.form) for moment in moments.to_pydatetime()], dtype="str")
+            texts = [moment.strftime(self.form) for moment in moments.to_pydatetime()]
+            return pd.array(texts, dtype="str") if self.kind == "text" else pd.array(list(map(int, texts)), dtype="int64")
         if self.period is not None:
             return moments.to_period(self.period).array
         return (moments if self.zone is None else moments.tz_localize("UTC").tz_convert(self.zone)).array
@@ -146,8 +154,11 @@ class Calendar:
 # --- reading ------------------------------------------------------------------------------------------------------------
 
 
-def read_times(table: Any, name: str) -> tuple[np.ndarray, TimeType]:
-    """int64 (rows,), microseconds since 1970 in UTC or whole numbers, and how they are written."""
+def read_times(table: Any, name: str, like: TimeType | None = None) -> tuple[np.ndarray, TimeType]:
+    """int64 (rows,), microseconds since 1970 in UTC or whole numbers, and how they are written.
+
+    like: of an earlier table; texts must have the form that they had there, and whole numbers mean what they meant.
+    """
     column = _native_column(table, name)
     found = re.fullmatch(r"period\[(.+)\]", str(getattr(column, "dtype", "")))
     period = found[1] if found else None
@@ -160,8 +171,8 @@ def read_times(table: Any, name: str) -> tuple[np.ndarray, TimeType]:
             "datetime", _zone_of(column), unit=_unit_of(column), period=period
         )
     if cells.dtype.kind in "iuf":
-        return _read_numbers(name, cells), TimeType("number")
-    return _read_texts(name, cells)
+        return _read_numbers(name, cells, like)
+    return _read_texts(name, cells, like)
 
 
 def _native_column(table: Any, name: str) -> Any:
@@ -171,6 +182,11 @@ def _native_column(table: Any, name: str) -> Any:
         return table[name]
     except (KeyError, TypeError, IndexError, ValueError):
         return None
+
+
+def zone_of(table: Any, name: str) -> str | None:
+    """Name of the time zone of a column of any table."""
+    return _zone_of(_native_column(table, name))
 
 
 def _zone_of(column: Any) -> str | None:
@@ -199,7 +215,7 @@ def _refuse_gaps(name: str, gaps: np.ndarray) -> None:
         )
 
 
-def _read_numbers(name: str, cells: np.ndarray) -> np.ndarray:
+def _read_numbers(name: str, cells: np.ndarray, like: TimeType | None) -> tuple[np.ndarray, TimeType]:
     if cells.dtype.kind == "f":
         _refuse_gaps(name, np.isnan(cells))
         wrong = cells != np.floor(cells)
@@ -208,28 +224,44 @@ def _read_numbers(name: str, cells: np.ndarray) -> np.ndarray:
                 f"column {name!r}: expected dates or whole numbers as times, received {cells[np.argmax(wrong)]} in row "
                 f"{int(np.argmax(wrong))}; number the steps, or {TO_TIMES}"
             )
-    return cells.astype(np.int64)
+    numbers = cells.astype(np.int64)
+    for form, dates in () if like is not None and like.kind == "number" else WHOLE_DATES.items():
+        days = _days_of(dates(numbers))
+        if days is not None:
+            return days * DAY, TimeType("whole", form=form)
+    return numbers, TimeType("number")
 
 
-def _read_texts(name: str, cells: np.ndarray) -> tuple[np.ndarray, TimeType]:
+def _days_of(dates: np.ndarray) -> np.ndarray | None:
+    """Numbers such as 20240531 -> days since 1970; None where one of them is no date of the years 1800 to 2199."""
+    year, month, day = dates // 10_000, dates // 100 % 100, dates % 100
+    if not ((year >= 1800) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1)).all():
+        return None
+    months = (12 * (year - 1970) + month - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (day - 1)
+    return days.astype(np.int64) if (days.astype("datetime64[M]") == months).all() else None
+
+
+def _read_texts(name: str, cells: np.ndarray, like: TimeType | None) -> tuple[np.ndarray, TimeType]:
     texts = [text_of(cell) if isinstance(cell, str) else None for cell in cells]
     _refuse_gaps(
         name, np.array([cell is None or (isinstance(cell, str) and t is None) for cell, t in zip(cells, texts, strict=True)])
     )
     known = list(dict.fromkeys(text for text in texts if text is not None))
-    if known and all(text.strip().lstrip("+-").isdigit() for text in known) and find_date_format(known) is None:
-        return _read_numbers(name, np.array([number_of(cell) for cell in cells])), TimeType("number")
-    form = find_date_format(known, share=0.5) if known else None
+    if known and all(text.strip().lstrip("+-").isdigit() for text in known):
+        values, type = _read_numbers(name, np.array([number_of(cell) for cell in cells]), like)
+        return values, type if type.kind == "number" else replace(type, kind="text")
+    form = None if like is None else like.reading
+    form = form or (find_date_format(known, share=0.5) if known else None)
     moments = dates_of(cells.tolist(), form) if form else np.full(len(cells), np.datetime64("NaT", "us"))
     lost = np.isnat(moments)
     if lost.any():
-        row = int(np.argmax(lost))
-        raise SchemaError(
-            f"column {name!r}: expected times such as 2024-05-31 08:00, received {cells[row]!r} in row {row}; {TO_TIMES}"
-        )
+        row, example = int(np.argmax(lost)), EXAMPLE.strftime("%Y-%m-%d %H:%M" if form in (None, ISO) else form)
+        raise SchemaError(f"column {name!r}: expected times such as {example}, received {cells[row]!r} in row {row}; {TO_TIMES}")
     values = moments.astype("datetime64[us]").astype(np.int64)
-    zoned = form == ISO and any(_has_zone(text) for text in known[:20])
-    return values, TimeType("text", "UTC" if zoned else None, form=None if zoned else _written_as(known[:50], form))
+    if form == ISO and any(_has_zone(text) for text in known[:20]):
+        return values, TimeType("text", "UTC", reading=form)
+    return values, TimeType("text", form=_written_as(known[:50], form), reading=form)
 
 
 def _has_zone(text: str) -> bool:
@@ -241,10 +273,9 @@ def _has_zone(text: str) -> bool:
 
 def _written_as(texts: list[str], form: str | None) -> str | None:
     """The strftime format that writes all these texts again."""
-    candidates = ISO_FORMATS if form == ISO else (form,) if form in DATE_FORMATS else ()
-    parse: Callable[[str], Any] = lambda text: dates_of([text], form)[0].item()  # noqa: E731
-    for candidate in candidates:
-        if candidate is not None and all(parse(text).strftime(candidate) == text for text in texts):
+    moments = dates_of(texts, form).tolist()
+    for candidate in ISO_FORMATS if form == ISO else (form,):
+        if candidate is not None and [moment.strftime(candidate) for moment in moments] == texts:
             return candidate
     return None
 
@@ -253,24 +284,40 @@ def _written_as(texts: list[str], form: str | None) -> str | None:
 
 
 def find_calendar(values: np.ndarray, codes: np.ndarray, type: TimeType) -> Calendar:
-    """From the times (rows,) of `read_times` and the number of the series of each row; ValueError where no two rows differ."""
+    """From the times (rows,) of `read_times` and the number of the series of each row."""
     order = np.lexsort((values, codes))
-    step = _commonest(values[order], codes[order])
+    values, codes = values[order], codes[order]
+    step = _commonest(values, codes)
+    if not step:
+        raise SchemaError(
+            f"expected at least one series with two rows that differ in time, received {len(values)} rows in "
+            f"{codes.max() + 1} series; add rows, or check the columns of id and time"
+        )
     if type.kind == "number":
         return Calendar(type, Frequency("number", step))
-    if type.zone is not None and step >= DAY:
-        type = TimeType(**{**asdict(type), "local": True})
-    clock = type.to_clock(values)[order]
-    return Calendar(type, _find_frequency(clock, codes[order], _commonest(clock, codes[order])))
+    if type.zone is not None and (step >= DAY or not _is_regular(values, codes, step)):
+        local = replace(type, local=True)
+        wall = local.to_clock(values)
+        if step >= DAY or _is_regular(wall, codes, _commonest(wall, codes)):
+            type, values, step = local, wall, _commonest(wall, codes)
+    return Calendar(type, _find_frequency(values, codes, step))
 
 
 def _commonest(values: np.ndarray, codes: np.ndarray) -> int:
-    """The commonest distance of neighbours in a series, of equally common ones the shortest; both arrays are sorted."""
-    distance = np.diff(values)[np.diff(codes) == 0]
+    """The commonest distance of neighbours in a series, of equally common ones the shortest, 0 without any; both are sorted."""
+    distance = _distances(values, codes)
     found, count = np.unique(distance[distance > 0], return_counts=True)
-    if not len(found):
-        raise ValueError("no two rows of a series differ in time")
-    return int(found[np.argmax(count)])
+    return int(found[np.argmax(count)]) if len(found) else 0
+
+
+def _distances(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Of neighbours in a series."""
+    return np.diff(values)[np.diff(codes) == 0]
+
+
+def _is_regular(values: np.ndarray, codes: np.ndarray, step: int) -> bool:
+    """Whether neighbours in a series are whole steps apart."""
+    return not (_distances(values, codes) % step).any()
 
 
 def _find_frequency(clock: np.ndarray, codes: np.ndarray, step: int) -> Frequency:
@@ -283,10 +330,16 @@ def _find_frequency(clock: np.ndarray, codes: np.ndarray, step: int) -> Frequenc
         months = moments.astype("datetime64[M]")
         day = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
         ends = ((months + 1).astype("datetime64[D]") - days).astype(np.int64) == 1
-        anchor = 31 if ends.all() else int(day.max())
-        found = Frequency("month", _commonest(months.astype(np.int64), codes), anchor, int(offset[0]))
-        if (found.from_axis(months.astype(np.int64)) == clock).all():
+        anchor, axis = 31 if ends.all() else int(day.max()), months.astype(np.int64)
+        found = Frequency("month", _commonest(axis, codes), anchor, int(offset[0]))
+        if found.step and (found.from_axis(axis) == clock).all():
             return found
+        apart = _distances(axis, codes)
+        if apart.min() > 0 and _is_regular(axis, codes, found.step) and not _is_regular(clock, codes, step):
+            raise SchemaError(
+                f"expected times {found} apart on one day of the month, or on its last, received days {day.min()} to "
+                f"{day.max()}; make months of them with pandas.Series.dt.to_period('M')"
+            )
     weekday = (days.astype(np.int64) + 3) % 7  # 0: Monday
     over_weekend = (np.diff(codes) == 0) & (np.diff(clock) >= 3 * DAY)
     if step == DAY and weekday.max() < 5 and over_weekend.any():

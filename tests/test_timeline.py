@@ -7,6 +7,7 @@ import doctest
 import numpy as np
 import pandas as pd
 import polars
+import pyarrow
 import pytest
 
 from tabdl import timeline
@@ -72,6 +73,18 @@ def test_other_tables_become_pandas_and_pandas_stays_as_it_is():
     assert as_pandas(TABLE) is TABLE
     found = as_pandas(polars.from_dict(TABLE.to_dict("list")))
     assert found["day"].tolist() == TABLE["day"].tolist()
+
+
+def test_other_tables_keep_their_time_zone():
+    zoned = TABLE.assign(day=TABLE["day"].dt.tz_localize("Europe/Berlin"))
+    for table in (polars.from_dict({"day": zoned["day"]}), pyarrow.Table.from_pandas(zoned), zoned.to_dict("records")):
+        assert as_pandas(table)["day"].tolist() == zoned["day"].tolist()
+        assert str(as_pandas(table)["day"].dtype).endswith("Europe/Berlin]")
+
+
+def test_texts_of_another_table_are_read_as_those_of_the_first():
+    line = Timeline.read(TABLE.assign(day=["13/02/2024", "14/02/2024", "02/03/2024", "03/03/2024"]), "day", "shop")
+    assert line.locate(TABLE.assign(day="02/03/2024"), "day", "shop")[1].tolist() == [2] * 4
 
 
 def test_the_example_runs():

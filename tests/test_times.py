@@ -137,6 +137,66 @@ def test_other_libraries() -> None:
     assert str(calendar_of(days)[0].frequency) == "1 day"
 
 
+@pytest.mark.parametrize("form", ["%Y%m%d", "%Y%m"])
+@pytest.mark.parametrize("kind", [int, float, str])
+def test_whole_numbers_that_are_dates(form: str, kind: type) -> None:
+    """20240131 is followed by 20240201."""
+    times = pd.date_range("2023-11-01", periods=60, freq="D" if form == "%Y%m%d" else "MS").strftime(form)
+    calendar, axis = calendar_of({"time": [kind(cell) for cell in times[:40]]})
+    assert str(calendar.frequency) == ("1 day" if form == "%Y%m%d" else "1 month")
+    following = calendar.write(axis[-1] + calendar.frequency.step * np.arange(1, 21))
+    assert list(following) == [str(cell) if kind is str else int(cell) for cell in times[40:]]
+    assert str(following.dtype) == ("str" if kind is str else "int64")
+    assert Calendar.from_json(calendar.to_json()) == calendar
+
+
+@pytest.mark.parametrize("cells", [range(20231225, 20240105), range(202301, 202314), range(17_000_101, 17_000_111), [1990, 1991]])
+def test_whole_numbers_that_are_none(cells: object) -> None:
+    calendar, axis = calendar_of({"time": list(cells)})
+    assert (calendar.frequency.kind, list(axis)) == ("number", list(cells))
+
+
+def test_whole_numbers_mean_what_they_meant_before() -> None:
+    plain, dates = (read_times({"time": cells}, "time")[1] for cells in ([1, 2, 3], [202301, 202302]))
+    assert read_times({"time": [202301, 202302]}, "time", plain)[0].tolist() == [202301, 202302]
+    assert read_times({"time": [202301, 202302]}, "time", dates)[0].tolist() != [202301, 202302]
+
+
+def test_texts_are_read_as_they_were_before() -> None:
+    type = read_times({"time": ["13/02/2024", "14/02/2024"]}, "time")[1]
+    march = np.array(["2024-03-02"], "datetime64[us]").astype(np.int64)
+    assert read_times({"time": ["02/03/2024"]}, "time", type)[0] == march
+    assert read_times({"time": ["2024-03-02"]}, "time", type)[0] == march
+    unpadded = read_times({"time": ["13/2/2024", "1/3/2024"]}, "time")[1]
+    assert read_times({"time": ["2/3/2024"]}, "time", unpadded)[0] == march
+    with pytest.raises(SchemaError, match="expected times such as 31/05/2024, received '03/14/2024' in row 0"):
+        read_times({"time": ["03/14/2024", "03/02/2024"]}, "time", type)
+
+
+@pytest.mark.parametrize("hours", [(0, 12), (0, 6, 12, 18)])
+def test_parts_of_days_in_a_zone_may_follow_the_wall_clock(hours: tuple[int, ...]) -> None:
+    days = pd.date_range("2024-03-20", periods=230)
+    times = pd.DatetimeIndex([day + pd.Timedelta(hours=hour) for day in days for hour in hours]).tz_localize("Europe/Berlin")
+    calendar, axis = calendar_of(pd.DataFrame({"time": times[:100]}))
+    assert str(calendar.frequency) == f"{24 // len(hours)} hours"
+    assert list(calendar.write(axis[-1] + calendar.frequency.step * np.arange(1, len(times) - 99))) == list(times[100:])
+
+
+@pytest.mark.parametrize(
+    ("times", "says"),
+    [
+        (pd.date_range("2020-01-01", periods=30, freq="BME"), "times 1 month apart on one day of the month, or on its last"),
+        (pd.date_range("2020-01-01", periods=30, freq="BQE"), "times 3 months apart .* received days 28 to 31; .*to_period"),
+        (pd.date_range("2020-01-01", periods=30, freq="WOM-3FRI"), "times 1 month apart .* received days 15 to 21"),
+    ],
+)
+def test_months_on_different_days(times: pd.DatetimeIndex, says: str) -> None:
+    with pytest.raises(SchemaError, match=says):
+        calendar_of({"time": times})
+    assert frequency(times.to_period("M")) == ("3 months" if "3 months" in says else "1 month")
+    assert frequency(pd.date_range("2020-01-01", periods=6, freq="28D")) == "4 weeks"
+
+
 @pytest.mark.parametrize(
     ("cells", "says"),
     [

@@ -15,13 +15,10 @@ from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import parse_numbers
 from tabdl.panel import Panel, group_rows, make_panel, name_series
+from tabdl.timeline import as_names, with_index
 from tabdl.times import Calendar, TimeType, read_times
 
 Names = str | Sequence[str] | None
-
-
-def as_names(given: Names) -> tuple[str, ...]:
-    return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
 
 @dataclass(frozen=True)
@@ -71,8 +68,10 @@ class History:
     static: Frame | None = None
 
 
-def read_rows(table: Any, roles: Roles, names: Sequence[str], what: str) -> tuple[Frame, np.ndarray, TimeType]:
-    """The frame of the named columns, and its times. what: the table's name in messages."""
+def read_rows(
+    table: Any, roles: Roles, names: Sequence[str], calendar: Calendar | None, what: str
+) -> tuple[Frame, np.ndarray, TimeType]:
+    """The frame of the named columns, and its times. calendar: of an earlier table. what: the table's name in messages."""
     table = with_index(table, roles.time)
     frame = read_frame(table, only=names)
     missing = [name for name in names if name not in frame.columns]
@@ -81,15 +80,7 @@ def read_rows(table: Any, roles: Roles, names: Sequence[str], what: str) -> tupl
             f"{what}: expected the columns {', '.join(map(repr, names))}, the table lacks {', '.join(map(repr, missing))}; "
             "add them, or correct the names"
         )
-    return frame, *read_times(table, roles.time)
-
-
-def with_index(table: Any, time: str) -> Any:
-    """A pandas table whose index has the times as a table that has them as a column."""
-    names = getattr(getattr(table, "index", None), "names", None)
-    if names is not None and time in names and time not in table.columns:
-        return table.reset_index()
-    return table
+    return frame, *read_times(table, roles.time, None if calendar is None else calendar.type)
 
 
 def read_targets(frame: Frame, names: Sequence[str]) -> np.ndarray:
@@ -113,7 +104,8 @@ def read_targets(frame: Frame, names: Sequence[str]) -> np.ndarray:
 
 def read_history(table: Any, roles: Roles, covariates: Covariates | None, calendar: Calendar | None, what: str) -> History:
     """covariates, calendar: of an earlier table, which this one must fit; None: learned from this one."""
-    frame, times, type = read_rows(table, roles, [n for n in roles.names if calendar is None or n not in roles.static], what)
+    names = [name for name in roles.names if calendar is None or name not in roles.static]
+    frame, times, type = read_rows(table, roles, names, calendar, what)
     targets = read_targets(frame, roles.targets)
     known = np.flatnonzero(np.isfinite(targets).any(axis=1))
     learned = covariates or Covariates.learn(frame.take(known) if len(known) else frame, [*roles.known, *roles.past])
@@ -162,7 +154,7 @@ def read_future(table: Any, roles: Roles, covariates: Covariates, panel: Panel, 
     found = np.full((len(panel), horizon, known.width), np.nan)
     there = np.zeros((len(panel), horizon), bool)
     if table is not None:
-        frame, times, type = read_rows(table, roles, [roles.time, *roles.ids, *roles.known], "future")
+        frame, times, type = read_rows(table, roles, [roles.time, *roles.ids, *roles.known], panel.calendar, "future")
         ids = {name: frame.columns[name] for name in roles.ids}
         rows = make_panel(times, type, ids, known.encode(frame, "future"), known.owners, panel.calendar)
         number = {key: i for i, key in enumerate(panel.keys)}
