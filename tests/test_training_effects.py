@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
-from tabdl.times import DAY, Frequency
+from tabdl.times import DAY, Calendar, Frequency, TimeType
 from tabdl.training.effects import Features, calendar_features, fit_effects, hold_past, news_of, window_features
 from tabdl.training.forecasts import cut_windows, fit_forecasts
+
+HOUR = DAY // 24
 
 
 def series(steps: int = 200, effect: float = 5.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -62,14 +65,26 @@ def test_a_covariate_that_repeats_itself_is_no_news() -> None:
     np.testing.assert_allclose(news_of(model, weekly), 0, atol=1e-9)
 
 
+def features_of(axis: np.ndarray, frequency: Frequency) -> np.ndarray:
+    return calendar_features(axis, Calendar(TimeType("datetime"), frequency))
+
+
 def test_calendar_features() -> None:
     start = np.datetime64("2024-02-28T22:00", "us").astype(np.int64)
-    hours = calendar_features(start + 3_600_000_000 * np.arange(4), Frequency("fixed", 3_600_000_000))
+    hours = features_of(start + HOUR * np.arange(4), Frequency("fixed", HOUR))
     assert hours.shape == (4, 24 + 7)
     assert hours[:, :24].argmax(axis=1).tolist() == [22, 23, 0, 1]
     assert hours[:, 24:].argmax(axis=1).tolist() == [2, 2, 3, 3]
-    assert calendar_features(start + DAY * np.arange(3), Frequency("fixed", DAY)).shape == (3, 7 + 12)
-    assert calendar_features(start + 7 * DAY * np.arange(3), Frequency("fixed", 7 * DAY)).shape == (3, 12)
-    assert calendar_features(np.arange(3), Frequency("month", 1)).argmax(axis=1).tolist() == [0, 1, 2]
+    assert features_of(start + DAY * np.arange(3), Frequency("fixed", DAY)).shape == (3, 7 + 12)
+    assert features_of(start + 7 * DAY * np.arange(3), Frequency("fixed", 7 * DAY)).shape == (3, 12)
+    assert features_of(np.arange(3), Frequency("month", 1)).argmax(axis=1).tolist() == [0, 1, 2]
     for empty in (Frequency("number", 1), Frequency("month", 12)):
-        assert calendar_features(np.arange(3), empty).shape == (3, 0)
+        assert features_of(np.arange(3), empty).shape == (3, 0)
+
+
+def test_calendar_features_are_those_of_the_clock_on_the_wall() -> None:
+    times = pd.date_range("2024-04-06 22:00", periods=30, freq="h", tz="Pacific/Auckland")  # an hour comes twice
+    axis = times.tz_convert("UTC").tz_localize(None).as_unit("us").asi8
+    found = calendar_features(axis, Calendar(TimeType("datetime", "Pacific/Auckland"), Frequency("fixed", HOUR)))
+    assert found[:, :24].argmax(axis=1).tolist() == times.hour.tolist()
+    assert found[:, 24:].argmax(axis=1).tolist() == times.day_of_week.tolist()

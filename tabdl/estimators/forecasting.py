@@ -180,9 +180,9 @@ class PanelForecaster(Parameters, BaseEstimator):
 
     def _features(self, history: History) -> Features:
         """Known and past features, and those of the calendar."""
-        panel, frequency = history.panel, history.panel.calendar.frequency
-        axes = [start + frequency.step * np.arange(len(part)) for start, part in zip(panel.starts, panel.values, strict=True)]
-        calendar = [calendar_features(axis, frequency) for axis in axes]
+        panel, step = history.panel, history.panel.calendar.frequency.step
+        axes = [start + step * np.arange(len(part)) for start, part in zip(panel.starts, panel.values, strict=True)]
+        calendar = [calendar_features(axis, panel.calendar) for axis in axes]
         values = [np.concatenate(pair, axis=1) for pair in zip(history.features, calendar, strict=True)]
         own, dates = history.features[0].shape[1], calendar[0].shape[1]
         covariates = np.arange(own + dates) < own
@@ -267,12 +267,12 @@ class PanelForecaster(Parameters, BaseEstimator):
 
     def _ahead(self, past: History, known: np.ndarray, series: int) -> np.ndarray:
         """Features of one series' last window and of the steps that follow, (lookback + horizon, features)."""
-        panel, lookback, frequency = past.panel, self.forecasts_.lookback, self.calendar_.frequency
+        panel, lookback, step = past.panel, self.forecasts_.lookback, self.calendar_.frequency.step
         seen = past.features[series][-lookback:]
         seen = np.concatenate([np.repeat(seen[:1], lookback - len(seen), axis=0), seen])
         ahead = np.concatenate([known[series], np.zeros((self.horizon_, seen.shape[1] - known.shape[2]))], axis=1)
-        axis = panel.axis_after(series, 1) + frequency.step * np.arange(-lookback, self.horizon_)
-        values = np.concatenate([np.concatenate([seen, ahead]), calendar_features(axis, frequency)], axis=1)
+        axis = panel.axis_after(series, 1) + step * np.arange(-lookback, self.horizon_)
+        values = np.concatenate([np.concatenate([seen, ahead]), calendar_features(axis, self.calendar_)], axis=1)
         short = lookback - len(past.features[series])
         if short > 0:  # as in training: before its first step a series stays as it was there
             values[:short] = values[short]

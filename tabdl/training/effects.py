@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from tabdl.times import DAY, Frequency
+from tabdl.times import DAY, Calendar
 from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, relative_error, scales
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the mean square of the news
@@ -36,11 +36,12 @@ class Effects:
         return forecast * np.exp(effect) if log else forecast + scale[:, None] * effect
 
 
-def calendar_features(axis: np.ndarray, frequency: Frequency) -> np.ndarray:
-    """What the calendar tells of each step, (steps, features) of 0 and 1: hour, day of the week, month."""
+def calendar_features(axis: np.ndarray, calendar: Calendar) -> np.ndarray:
+    """What the local calendar tells of each step, (steps, features) of 0 and 1: hour, day of the week, month."""
+    frequency = calendar.frequency
     if frequency.kind == "number":
         return np.zeros((len(axis), 0))
-    moments = frequency.from_axis(axis)
+    moments = calendar.type.to_wall(frequency.from_axis(axis))
     days = moments // DAY
     months = moments.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64) % 12
     length = frequency.step if frequency.kind == "fixed" else DAY if frequency.kind == "workday" else 30 * DAY
