@@ -13,6 +13,8 @@ from tabdl.times import Calendar, TimeType, find_calendar
 
 MOST_GAPS = 20  # steps a row, on average, before a table is taken for a mistake
 ENOUGH_STEPS = 10_000  # below which it never is
+EVEN = 1.13  # of the shortest distance in a series; months differ by less
+FEWEST_EVEN = 4  # distances that tell of a frequency
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Panel:
     """Series on regular grids, in the order in which they first appear.
 
     ids: id column -> cells (series,), empty without id columns. starts: axis position of each series' first step, int64.
-    values: arrays (steps, columns), float64. first_rows: row of the table with each series' first step.
+    values: arrays (steps, columns), float64.
     """
 
     calendar: Calendar
@@ -28,7 +30,6 @@ class Panel:
     starts: np.ndarray
     values: list[np.ndarray]
     columns: tuple[str, ...]
-    first_rows: np.ndarray
 
     def __len__(self) -> int:
         return len(self.values)
@@ -69,7 +70,9 @@ class Panel:
 
 
 def name_series(cells: Mapping[str, Any]) -> str:
-    return "the series" if not cells else "series " + ", ".join(f"{column}={cell!r}" for column, cell in cells.items())
+    """For messages."""
+    shown = (f"{column}={str(cell)!r}" if isinstance(cell, str) else f"{column}={cell}" for column, cell in cells.items())
+    return "series " + ", ".join(shown) if cells else "the series"
 
 
 def group_rows(ids: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +106,7 @@ def make_panel(
     codes, first = group_rows(ids, len(times))
     cells = {column: values[first] for column, values in ids.items()}
     if calendar is None:
-        calendar = _learn_calendar(times, codes, type)
+        calendar = find_calendar(times, codes, type)
     elif (calendar.type.zone, calendar.type.kind == "number") != (type.zone, type.kind == "number"):
         raise SchemaError(
             f"expected times {_zoned(calendar.type)} as in fit, received times {_zoned(type)}; convert the column of times"
@@ -113,7 +116,8 @@ def make_panel(
         axis = calendar.frequency.to_axis(clock)
     except ValueError as error:
         row = error.args[0]
-        raise _irregular(calendar, {c: v[row] for c, v in ids.items()}, calendar.type.show(int(clock[row]))) from None
+        name = name_series({column: values[row] for column, values in ids.items()})
+        raise _irregular(calendar, name, calendar.type.show(int(clock[row]))) from None
     order = np.lexsort((axis, codes))
     axis, codes = axis[order], codes[order]
     _check_regular(calendar, axis, codes, cells)
@@ -126,17 +130,7 @@ def make_panel(
     position, rows = (axis - starts[codes]) // size, np.split(order, begins[1:])
     for grid, part, at in zip(grids, rows, np.split(position, begins[1:]), strict=True):
         grid[at] = numbers[part]
-    return Panel(calendar, cells, starts, grids, tuple(columns), order[begins])
-
-
-def _learn_calendar(times: np.ndarray, codes: np.ndarray, type: TimeType) -> Calendar:
-    try:
-        return find_calendar(times, codes, type)
-    except ValueError:
-        raise SchemaError(
-            f"expected at least one series with two rows that differ in time, received {len(times)} rows in "
-            f"{codes.max() + 1} series; add rows, or check the columns of id and time"
-        ) from None
+    return Panel(calendar, cells, starts, grids, tuple(columns))
 
 
 def _zoned(type: TimeType) -> str:
@@ -145,9 +139,9 @@ def _zoned(type: TimeType) -> str:
     return "without a time zone" if type.zone is None else f"in the time zone {type.zone}"
 
 
-def _irregular(calendar: Calendar, cells: Mapping[str, Any], time: str) -> SchemaError:
+def _irregular(calendar: Calendar, name: str, time: str) -> SchemaError:
     return SchemaError(
-        f"expected times in steps of {calendar.frequency}, received {time} between two of them in {name_series(cells)}; "
+        f"expected times in steps of {calendar.frequency}, received {time} between two of them in {name}; "
         "aggregate to one row a step, for example with pandas.DataFrame.resample"
     )
 
@@ -156,29 +150,36 @@ def _check_regular(calendar: Calendar, axis: np.ndarray, codes: np.ndarray, cell
     """Sorted positions and series: no time twice, whole steps only, and the same frequency in all series."""
     size = calendar.frequency.step
     same, distance = np.diff(codes) == 0, np.diff(axis)
-    of = lambda at: {column: values[codes[at]] for column, values in cells.items()}  # noqa: E731
+
+    def name(series: int) -> str:
+        return name_series({column: values[series] for column, values in cells.items()})
+
     twice = same & (distance == 0)
     if twice.any():
         at = int(np.argmax(twice))
         raise SchemaError(
-            f"expected each time once in a series, received {calendar.show(int(axis[at]))} twice in {name_series(of(at))}; "
+            f"expected each time once in a series, received {calendar.show(int(axis[at]))} twice in {name(codes[at])}; "
             "aggregate these rows, or name the columns that tell series apart as id="
         )
-    wrong = same & (distance % size != 0)
-    shortest = np.full(codes.max() + 1, np.iinfo(np.int64).max)
-    np.minimum.at(shortest, codes[1:][same], distance[same])
-    rows = np.bincount(codes)
-    other = np.flatnonzero((rows >= 4) & (shortest != size) & (shortest < np.iinfo(np.int64).max))
-    uniform = [i for i in other[:20] if (distance[same & (codes[1:] == i)] == shortest[i]).mean() > 0.5]
-    if uniform and len(rows) > 1:
-        names = ", ".join(name_series({c: v[i] for c, v in cells.items()}) for i in uniform[:3])
+    others = _other_steps(size, codes[1:][same], distance[same])
+    if len(others) and codes[-1] > 0:
         raise SchemaError(
-            f"expected one frequency in all series, received {calendar.frequency} in most and others in {names}; "
-            "resample them to one, or fit a model for each frequency"
+            f"expected one frequency in all series, received {calendar.frequency} in most and others in "
+            f"{', '.join(map(name, others[:3]))}; resample them to one, or fit a model for each frequency"
         )
+    wrong = same & (distance % size != 0)
     if wrong.any():
         at = int(np.argmax(wrong))
-        raise _irregular(calendar, of(at), calendar.show(int(axis[at + 1])))
+        raise _irregular(calendar, name(codes[at]), calendar.show(int(axis[at + 1])))
+
+
+def _other_steps(size: int, codes: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Series that have steps of their own, as even as months are, rather than gaps between steps of `size`."""
+    shortest = np.full(codes.max(initial=0) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(shortest, codes, distance)
+    even = np.bincount(codes, distance <= EVEN * shortest[codes], len(shortest))
+    other = np.maximum(shortest / size, size / shortest) > EVEN
+    return np.flatnonzero(other & (even >= FEWEST_EVEN) & (even > np.bincount(codes, minlength=len(shortest)) / 2))
 
 
 def _check_density(calendar: Calendar, steps: np.ndarray, rows: int, cells: Mapping[str, np.ndarray]) -> None:

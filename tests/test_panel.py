@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tabdl.errors import SchemaError
-from tabdl.panel import Panel, make_panel
+from tabdl.panel import Panel, make_panel, name_series
 from tabdl.times import Calendar, read_times
 
 
@@ -106,6 +106,27 @@ ZONED = stores().assign(time=lambda f: f["time"].dt.tz_localize("UTC"))
 def test_tables_without_a_regular_grid(frame: pd.DataFrame, says: str) -> None:
     with pytest.raises(SchemaError, match=says):
         panel_of(frame)
+
+
+@pytest.mark.parametrize("rule", ["MS", "ME", "W", "2D", "QS"])
+def test_series_of_another_frequency_are_refused_and_sparse_ones_are_not(rule: str) -> None:
+    days, other = stores("D", 500).iloc[:500], stores(rule, 7).iloc[7:]
+    for table in (pd.concat([days, other]), pd.concat([days, other.drop(index=other.index[3])])):
+        with pytest.raises(SchemaError, match="received 1 day in most and others in series store='a'; resample"):
+            panel_of(table)
+    kept = np.sort(np.random.default_rng(0).permutation(500)[:60])
+    assert panel_of(pd.concat([days, days.iloc[kept].assign(store="a")])).steps.tolist() == [500, kept[-1] - kept[0] + 1]
+
+
+def test_months_that_begin_and_end_differently_are_told_what_to_do() -> None:
+    with pytest.raises(SchemaError, match="received days 1 to 31; make months of them"):
+        panel_of(pd.concat([stores("MS", 20).iloc[:20], stores("ME", 20).iloc[20:]]))
+
+
+def test_ids_in_messages_are_plain() -> None:
+    for cell, says in ((np.int64(2), "store=2"), (np.str_("b"), "store='b'"), (np.bool_(True), "store=True")):
+        assert name_series({"store": cell}) == f"series {says}"
+    assert name_series({}) == "the series"
 
 
 @pytest.mark.parametrize("frame", [ZONED, stores().assign(time=lambda f: f.groupby("store").cumcount())])

@@ -376,6 +376,4 @@ def _last_steps(panel: Panel, lookback: int) -> Panel:
     """The last `lookback` steps of each series."""
     kept = [part[-lookback:].copy() for part in panel.values]
     cut = np.array([len(part) - len(last) for part, last in zip(panel.values, kept, strict=True)])
-    return Panel(
-        panel.calendar, panel.ids, panel.starts + cut * panel.calendar.frequency.step, kept, panel.columns, panel.first_rows
-    )
+    return Panel(panel.calendar, panel.ids, panel.starts + cut * panel.calendar.frequency.step, kept, panel.columns)

@@ -68,7 +68,7 @@ def restore_forecast(estimator: Any, state: dict[str, Any], arrays: dict[str, np
         values = np.split(arrays["recent/values"], np.cumsum(arrays["recent/steps"])[:-1])
         ids = {name: np.array(cells) for name, cells in zip(estimator.roles_.ids, zip(*estimator.ids_, strict=True), strict=True)}
         columns = (*estimator.roles_.targets, *estimator.covariates_.owners)
-        estimator.recent_ = Panel(estimator.calendar_, ids, arrays["recent/starts"], values, columns, np.zeros(len(values), int))
+        estimator.recent_ = Panel(estimator.calendar_, ids, arrays["recent/starts"], values, columns)
 
 
 def _plain_id(cell: Any) -> Any:
