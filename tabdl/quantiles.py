@@ -1,8 +1,20 @@
-"""Quantiles with row weights: an integer weight counts exactly like repeated rows."""
+"""Quantiles: their levels, and those of rows with weights, of which a whole one counts exactly like repeated rows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from tabdl.errors import ParameterError
+
+
+def quantile_levels(levels: Sequence[float]) -> list[float]:
+    """Both ends of each central interval, ascending: [0.8] -> [0.1, 0.9]."""
+    for level in levels:
+        if not 0 < level < 1:
+            raise ParameterError(f"levels={levels!r}: expected shares between 0 and 1 such as (0.8, 0.95)")
+    return sorted({round(0.5 + sign * level / 2, 9) for level in levels for sign in (-1, 1)})
 
 
 def weighted_quantiles(values: np.ndarray, levels: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:

@@ -16,11 +16,6 @@ LONGEST = 400  # steps of a season that no calendar names
 MOST_SERIES, MOST_STEPS = 200, 5_000
 
 
-def find_season(series: Sequence[np.ndarray], frequency: Frequency) -> int:
-    """The main season in steps, 1 where none is convincing; see `find_seasons`."""
-    return find_seasons(series, frequency)[0]
-
-
 def find_seasons(series: Sequence[np.ndarray], frequency: Frequency) -> tuple[int, ...]:
     """The main season in steps, and longer ones that the series have as well; (1,) where none is convincing.
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tabdl.quantiles import weighted_quantiles
+from tabdl.errors import ParameterError
+from tabdl.quantiles import quantile_levels, weighted_quantiles
 
 LEVELS = np.linspace(0, 1, 33)
+
+
+def test_levels_of_central_intervals():
+    assert quantile_levels([0.8, 0.95]) == [0.025, 0.1, 0.9, 0.975]
+    assert quantile_levels([]) == []
+    with pytest.raises(ParameterError, match=r"levels=\(95,\): expected shares between 0 and 1"):
+        quantile_levels((95,))
 
 
 def test_agrees_with_numpy_without_weights():
