@@ -58,6 +58,12 @@ class Panel:
         ends = [np.flatnonzero(np.isfinite(part[:, :count]).any(axis=1))[-1] + 1 for part in self.values]
         return replace(self, values=[part[:end] for part, end in zip(self.values, ends, strict=True)])
 
+    def take(self, series: Sequence[int]) -> Panel:
+        """Some series, by number."""
+        at = np.asarray(series, dtype=np.int64)
+        ids = {column: cells[at] for column, cells in self.ids.items()}
+        return replace(self, ids=ids, starts=self.starts[at], values=[self.values[i] for i in at])
+
     def axis_after(self, series: int, horizon: int) -> np.ndarray:
         """Axis positions of the next `horizon` steps of a series."""
         size = self.calendar.frequency.step

@@ -15,6 +15,8 @@ from sklearn.exceptions import NotFittedError
 
 import tabdl
 from tabdl.errors import ParameterError, SchemaError, TargetError
+from tabdl.estimators.histories import Roles, read_static
+from tabdl.frames import read_frame
 
 STEPS, HORIZON = 120, 7
 
@@ -155,6 +157,41 @@ def test_nothing_after_the_last_known_target_counts() -> None:
     pd.testing.assert_frame_equal(model.predict(pd.concat([PAST, later])), model.predict(PAST))
 
 
+def test_late_targets_leave_what_is_known_of_their_steps(knowing: Any) -> None:
+    """The table itself says what is known of the steps after the last known target."""
+    late = pd.concat([PAST, AFTER.assign(sales=np.nan)])
+    expected = knowing.predict(PAST, AFTER)
+    pd.testing.assert_frame_equal(knowing.predict(late), expected)
+    fitted = new(known="promo", past=("visitors",), static="city").fit(late)
+    pd.testing.assert_frame_equal(fitted.predict(), expected)
+    other = AFTER.assign(promo=np.where(AFTER["promo"] == "yes", "no", "yes"))
+    pd.testing.assert_frame_equal(knowing.predict(late, other), knowing.predict(PAST, other))
+
+
+def test_series_without_a_value_are_left_out(model: Any, knowing: Any) -> None:
+    empty = PAST[PAST["store"] == "a"].assign(store="empty", sales=np.nan, city="Rome")
+    table = pd.concat([empty, PAST])
+    says = "1 of 3 series are left out, as they have no known value of 'sales': series store='empty'"
+    with pytest.warns(UserWarning, match=f"fit: {says}"):
+        found = new(known="promo", past=("visitors",), static="city").fit(table)
+    assert found.ids_ == knowing.ids_
+    pd.testing.assert_frame_equal(found.predict(future=AFTER), knowing.predict(future=AFTER))
+    with pytest.warns(UserWarning, match=f"history: {says}") as caught:
+        pd.testing.assert_frame_equal(model.predict(table), model.predict(PAST))
+    assert caught[0].filename == __file__
+    with pytest.raises(TargetError, match="expected known values of 'sales' in series store='a', received only gaps"):
+        new().fit(PAST.assign(sales=np.nan))
+
+
+def test_static_cells_may_be_missing(knowing: Any) -> None:
+    gappy = PAST.assign(city=PAST["city"].mask(PAST["date"] < "2024-01-03"))
+    roles = Roles.of("date", "store", "sales", None, None, "city")
+    assert read_static(read_frame(gappy), roles, len(gappy)).columns["city"].tolist() == ["Bergen", "Oslo"]
+    changed = gappy.assign(city=gappy["city"].mask(gappy.index == gappy.index[9], "Rome"))
+    with pytest.raises(SchemaError, match="one value a series, received 'Bergen' and 'Rome' in series store='a'"):
+        read_static(read_frame(changed), roles, len(changed))
+
+
 def test_a_fit_that_fails_leaves_the_model_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     model = new().fit(PAST)
     before, state = model.predict(), dict(vars(model))
@@ -252,12 +289,6 @@ def test_the_calendar_tells_what_a_short_lookback_does_not() -> None:
         ({"id": "shop"}, PAST, SchemaError, "the table lacks 'shop'"),
         ({"horizon": 61}, PAST, SchemaError, "at least 122 steps, twice the horizon, received 120"),
         ({}, PAST.assign(sales=np.nan), TargetError, "received only gaps"),
-        (
-            {},
-            PAST.assign(sales=PAST["sales"].where(PAST["store"] == "a")),
-            TargetError,
-            "in series store='b', received only gaps",
-        ),
         ({}, PAST.assign(sales="many"), TargetError, "should hold numbers"),
         ({}, PAST.assign(sales=np.inf), TargetError, "received infinity in row 0"),
         ({}, PAST.assign(sales=PAST["date"]), TargetError, "received times"),

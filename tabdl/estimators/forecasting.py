@@ -11,13 +11,14 @@ from sklearn.exceptions import NotFittedError
 
 from tabdl.encoding.covariates import Covariates
 from tabdl.encoding.windows import Series
-from tabdl.errors import ParameterError, SchemaError
+from tabdl.errors import SchemaError
 from tabdl.estimators.conformal import Bands, learn_bands
 from tabdl.estimators.forecaststate import forecast_state, restore_forecast
-from tabdl.estimators.histories import History, Roles, read_future, read_history, without_gaps
+from tabdl.estimators.histories import History, Roles, read_future, read_history
 from tabdl.frames import Frame
 from tabdl.panel import Panel
 from tabdl.params import Parameters, param
+from tabdl.quantiles import quantile_levels
 from tabdl.seasons import find_seasons
 from tabdl.times import Calendar
 from tabdl.training.effects import (
@@ -123,7 +124,7 @@ class PanelForecaster(Parameters, BaseEstimator):
         self.roles_, self.calendar_, self.covariates_ = roles, history.panel.calendar, history.covariates
         self.ids_, self.n_features_in_ = history.panel.keys, len(roles.names)
         self._learn(fitted, self._features(history), history.static)
-        self.recent_ = _last_steps(history.panel, self.forecasts_.lookback + GAP_SEASONS * self.season_)
+        self.recent_ = history.last_steps(self.forecasts_.lookback + GAP_SEASONS * self.season_, self.horizon)
 
     def _roles(self) -> Roles:
         return Roles.of(self.time, self.id, self.target, self.known, self.past, self.static)
@@ -204,7 +205,8 @@ class PanelForecaster(Parameters, BaseEstimator):
             The steps before the forecast; None: those of the training table. Series that were not in the training table, and
             shorter ones than the lookback, are forecast too.
         future : long table with id, time and the `known` columns of the next `horizon` steps
-            Not needed without `known`; other rows and columns are ignored.
+            Not needed without `known`, or where the history has these rows, the target missing; other rows and columns are
+            ignored.
         levels : shares of the steps that central intervals shall hold, each between 0 and 1
 
         Returns
@@ -218,9 +220,9 @@ class PanelForecaster(Parameters, BaseEstimator):
             When the tables do not fit what was learned, or a known covariate is missing for a step.
         """
         self._check_fitted()
-        shares = _shares(levels)
+        shares = quantile_levels(levels)
         past = self._read(history)
-        known = read_future(future, self.roles_, self.covariates_, past.panel, self.horizon_)
+        known = read_future(future, self.roles_, past, self.horizon_)
         windows = self._windows(past.panel)
         mean = self._forecast(past, known, windows)
         unit = self.bands_.unit(self._measure_usual(windows), self._measure_recent(windows.seen))
@@ -236,8 +238,7 @@ class PanelForecaster(Parameters, BaseEstimator):
                 "history=None: expected the last steps of the training table, received a loaded model, which keeps no rows; give "
                 "them as history=, or save a model with keep_history=True"
             )
-        targets = len(self.roles_.targets)
-        return History(self.recent_, self.covariates_, [without_gaps(part[:, targets:]) for part in self.recent_.values])
+        return History.of(self.recent_, len(self.roles_.targets), self.covariates_)
 
     def _windows(self, panel: Panel) -> Windows:
         """The last window of each target of each series."""
@@ -362,18 +363,3 @@ class PanelForecaster(Parameters, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "forecasts_")
-
-
-def _shares(levels: Sequence[float]) -> list[float]:
-    """Shares below the bounds of central intervals, ascending."""
-    for level in levels:
-        if not 0 < level < 1:
-            raise ParameterError(f"levels={levels!r}: expected shares between 0 and 1 such as (0.8, 0.95)")
-    return sorted({round(0.5 + sign * level / 2, 9) for level in levels for sign in (-1, 1)})
-
-
-def _last_steps(panel: Panel, lookback: int) -> Panel:
-    """The last `lookback` steps of each series."""
-    kept = [part[-lookback:].copy() for part in panel.values]
-    cut = np.array([len(part) - len(last) for part, last in zip(panel.values, kept, strict=True)])
-    return Panel(panel.calendar, panel.ids, panel.starts + cut * panel.calendar.frequency.step, kept, panel.columns)

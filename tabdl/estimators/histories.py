@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,15 +58,28 @@ class Roles:
 
 @dataclass(frozen=True)
 class History:
-    """A table that was read. panel: its columns are targets, known and past features.
+    """A table that was read. whole: its columns are targets, known and past features. panel: up to the last known target.
 
     features: of each series (steps, known and past features), without gaps. static: a row for each series, at fit alone.
     """
 
+    whole: Panel
     panel: Panel
     covariates: Covariates
     features: list[np.ndarray]
     static: Frame | None = None
+
+    @classmethod
+    def of(cls, whole: Panel, targets: int, covariates: Covariates, static: Frame | None = None) -> History:
+        panel = whole.until_known(targets)
+        return cls(whole, panel, covariates, [without_gaps(part[:, targets:]) for part in panel.values], static)
+
+    def last_steps(self, lookback: int, horizon: int) -> Panel:
+        """Of each series the last `lookback` steps up to a known target, and of the `horizon` after it those in the table."""
+        ends = self.panel.steps
+        begins = np.maximum(ends - lookback, 0)
+        values = [part[b : e + horizon].copy() for part, b, e in zip(self.whole.values, begins, ends, strict=True)]
+        return replace(self.whole, starts=self.whole.starts + begins * self.whole.calendar.frequency.step, values=values)
 
 
 def read_rows(
@@ -112,15 +126,30 @@ def read_history(table: Any, roles: Roles, covariates: Covariates | None, calend
     numbers = np.concatenate([targets, learned.encode(frame, what)], axis=1)
     ids = {name: frame.columns[name] for name in roles.ids}
     panel = make_panel(times, type, ids, numbers, [*roles.targets, *learned.owners], calendar)
-    for i, part in enumerate(panel.values):
-        for name, values in zip(roles.targets, part[:, : len(roles.targets)].T, strict=True):
-            if np.isnan(values).all():
-                raise TargetError(
-                    f"{what}: expected known values of {name!r} in {panel.name(i)}, received only gaps; leave it out"
-                )
-    panel = panel.until_known(len(roles.targets))  # the rows after it are what is to be forecast
     static = read_static(frame, roles, frame.rows) if calendar is None else None
-    return History(panel, learned, [without_gaps(part[:, len(roles.targets) :]) for part in panel.values], static)
+    kept = _with_values(panel, roles.targets, what)
+    if len(kept) < len(panel):
+        panel, static = panel.take(kept), None if static is None else static.take(kept)
+    return History.of(panel, len(roles.targets), learned, static)
+
+
+def _with_values(panel: Panel, targets: Sequence[str], what: str) -> list[int]:
+    """Series with a known value of each target; a warning names the others, an error where there is none."""
+    empty = np.array([np.isnan(part[:, : len(targets)]).all(axis=0) for part in panel.values])  # (series, targets)
+    gone = np.flatnonzero(empty.any(axis=1))
+    if len(gone) == len(panel):
+        raise TargetError(
+            f"{what}: expected known values of {targets[int(np.argmax(empty[0]))]!r} in {panel.name(0)}, received only gaps; "
+            "name another column, or give numbers"
+        )
+    if len(gone):
+        warnings.warn(
+            f"{what}: {len(gone)} of {len(panel)} series are left out, as they have no known value of "
+            f"{' or '.join(map(repr, targets))}: {', '.join(map(panel.name, gone[:3]))}{', ...' if len(gone) > 3 else ''}",
+            UserWarning,
+            stacklevel=5,  # whoever calls fit or predict
+        )
+    return [i for i in range(len(panel)) if not empty[i].any()]
 
 
 def read_static(frame: Frame, roles: Roles, rows: int) -> Frame | None:
@@ -128,17 +157,23 @@ def read_static(frame: Frame, roles: Roles, rows: int) -> Frame | None:
     if not roles.static:
         return None
     codes, first = group_rows({name: frame.columns[name] for name in roles.ids}, rows)
+    columns = {}
     for name in roles.static:
-        cells = frame.columns[name]
-        other = np.array([text_of(a) not in (None, text_of(b)) for a, b in zip(cells, cells[first][codes], strict=True)])
+        cells, at = frame.columns[name], first.copy()
+        texts = [text_of(cell) for cell in cells]
+        known = np.flatnonzero([text is not None for text in texts])
+        own, where = np.unique(codes[known], return_index=True)
+        at[own] = known[where]  # the first row with a value
+        other = np.array([text not in (None, texts[row]) for text, row in zip(texts, at[codes], strict=True)])
         if other.any():
             row = int(np.argmax(other))
             found = name_series({key: frame.columns[key][row] for key in roles.ids})
             raise SchemaError(
-                f"static column {name!r}: expected one value a series, received {cells[first][codes][row]!r} and {cells[row]!r} "
+                f"static column {name!r}: expected one value a series, received {cells[at[codes[row]]]!r} and {cells[row]!r} "
                 f"in {found}; give it as known= or past= where it changes"
             )
-    return frame.take(first)
+        columns[name] = cells[at]
+    return replace(frame.take(first), columns=columns)
 
 
 def without_gaps(values: np.ndarray) -> np.ndarray:
@@ -148,11 +183,17 @@ def without_gaps(values: np.ndarray) -> np.ndarray:
     return np.stack([fill_gaps(column, 1) for column in values.T], axis=1)
 
 
-def read_future(table: Any, roles: Roles, covariates: Covariates, panel: Panel, horizon: int) -> np.ndarray:
-    """Known features of the next steps of each series, (series, horizon, features); complete, or an error that names a gap."""
-    known = covariates.first(len(roles.known))
+def read_future(table: Any, roles: Roles, past: History, horizon: int) -> np.ndarray:
+    """Known features of the next steps of each series, (series, horizon, features); complete, or an error that names a gap.
+
+    table: None, or with rows that `past` does not have after the last known targets.
+    """
+    known, panel, targets = past.covariates.first(len(roles.known)), past.panel, len(roles.targets)
     found = np.full((len(panel), horizon, known.width), np.nan)
-    there = np.zeros((len(panel), horizon), bool)
+    for own, part, end in zip(found, past.whole.values, panel.steps, strict=True):
+        late = part[end : end + horizon, targets : targets + known.width]
+        own[: len(late)] = late
+    there = np.array(np.isfinite(found).any(axis=2))
     if table is not None:
         frame, times, type = read_rows(table, roles, [roles.time, *roles.ids, *roles.known], panel.calendar, "future")
         ids = {name: frame.columns[name] for name in roles.ids}
@@ -165,8 +206,9 @@ def read_future(table: Any, roles: Roles, covariates: Covariates, panel: Panel, 
             offset = (start - panel.axis_after(i, 1)[0]) / panel.calendar.frequency.step
             steps = offset + np.arange(len(values))
             inside = (steps >= 0) & (steps < horizon) & (steps == np.floor(steps))
-            found[i, steps[inside].astype(int)] = values[inside]
-            there[i, steps[inside].astype(int)] = True
+            at = steps[inside].astype(int)
+            found[i, at] = np.where(np.isnan(values[inside]), found[i, at], values[inside])
+            there[i, at] = True
     _check_future(found, there, panel, known)
     return found
 
