@@ -6,6 +6,7 @@ import os
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,10 @@ import numpy as np
 from tabdl import accuracy
 from tabdl.errors import ParameterError, SchemaError
 from tabdl.pictures import plot_backtest
+from tabdl.quantiles import quantile_levels
 from tabdl.splitting import RollingOrigin
-from tabdl.timeline import Timeline, as_names, as_pandas, check_columns, numbers_in
+from tabdl.timeline import Timeline, as_names, as_pandas, check_columns, numbers_in, with_index
+from tabdl.times import Calendar, TimeType, find_calendar, read_times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,8 +65,9 @@ def backtest(
 
     At each origin a clone of the model sees the rows before it and forecasts its horizon; of the rows from the origin on it gets
     id, time and the known columns. Beside it stand the naive forecast, the seasonal naive one (the model's `season_`) and
-    `RidgeForecaster`. Series without a row before an origin are left out there, and so are steps that a method does not forecast:
-    all are scored on the same steps.
+    `RidgeForecaster`. Series without a known target before an origin are left out there, and so are steps that a method does not
+    forecast: all are scored on the same steps. Where the table lacks a known value ahead, or the row with it, the last one of
+    its series goes on.
 
     Scores, means over series and then over origins: MASE and CRPS in units of the in-sample error of the seasonal naive forecast
     before the origin (series that only repeat themselves have none and are left out), sMAPE in percent, OWA against the M4
@@ -95,29 +99,29 @@ def backtest(
     import pandas as pd
 
     levels = _check_levels(levels)
-    panel = Panel.read(model, as_pandas(table))
-    starts = RollingOrigin(panel.horizon, origins, step).positions(len(panel.line.times))
-    rivals, season = _rivals(model, panel), None
+    grid = Grid.read(model, table)
+    starts = RollingOrigin(grid.horizon, origins, step).positions(len(grid.line.times))
+    rivals, season = _rivals(model, grid), None
     scores, tables = [], []
     for origin in starts:
         values, seconds = {}, {}
         for name, rival in rivals.items():
             start = clock.perf_counter()
             if refit or origin == starts[0]:
-                rivals[name] = rival = _fitted(rival, panel, origin)
-            values[name] = _predicted(rival, panel, origin, levels, refit)
+                rivals[name] = rival = _fitted(rival, grid, origin)
+            values[name] = _predicted(rival, grid, origin, levels, refit)
             seconds[name] = clock.perf_counter() - start
         if season is None:
             season = int(getattr(rivals[next(iter(rivals))], "season_", None) or 1)
         for name, period in (("naive", 1), ("seasonal naive", season)):
             start = clock.perf_counter()
-            values[name] = naive_forecast(panel.values[..., :origin], panel.horizon, period, levels)
+            values[name] = naive_forecast(grid.values[..., :origin], grid.horizon, period, levels)
             seconds[name] = clock.perf_counter() - start
-        scores += _judge(values, panel, origin, season, levels, seconds)
-        tables += [_tidy(name, found, panel, origin, levels) for name, found in values.items()]
+        scores += _judge(values, grid, origin, season, levels, seconds)
+        tables += [_tidy(name, found, grid, origin, levels) for name, found in values.items()]
     by_origin = pd.DataFrame(scores).set_index(["method", "origin"])
     return Backtest(
-        _summary(by_origin), _without_yardstick(by_origin), pd.concat(tables, ignore_index=True), panel.keys, panel.time
+        _summary(by_origin), _without_yardstick(by_origin), pd.concat(tables, ignore_index=True), grid.keys, grid.time
     )
 
 
@@ -135,22 +139,20 @@ def naive_forecast(past: np.ndarray, horizon: int, season: int, levels: Sequence
     return mean[..., None] + deviation[..., None] * z
 
 
-def quantile_levels(levels: Sequence[float]) -> list[float]:
-    """Both ends of each central interval, ascending: [0.8] -> [0.1, 0.9]."""
-    ends = {round(end, 10) for level in levels for end in ((1 - level) / 2, (1 + level) / 2)}
-    return sorted(ends)
-
-
 def quantile_names(levels: Sequence[float]) -> list[str]:
     """Columns of the quantiles in a forecast: [0.8] -> ["q0.1", "q0.9"]."""
     return [f"q{end:g}" for end in quantile_levels(levels)]
 
 
 @dataclass(frozen=True)
-class Panel:
-    """The table as series x targets x steps, and the roles of its columns."""
+class Grid:
+    """The table as series x targets x steps, and the roles of its columns.
+
+    rows: the table with times that are read alike in each part of it.
+    """
 
     table: pd.DataFrame
+    rows: pd.DataFrame
     line: Timeline
     values: np.ndarray
     horizon: int
@@ -160,15 +162,19 @@ class Panel:
     known: tuple[str, ...]
 
     @classmethod
-    def read(cls, model: Any, table: pd.DataFrame) -> Panel:
+    def read(cls, model: Any, table: Any) -> Grid:
         lacks = [name for name in ("horizon", "time", "target", "predict") if not hasattr(model, name)]
         if lacks:
             raise TypeError(f"expected a forecaster, received {type(model).__name__} without {lacks[0]}; pass a XForecaster()")
+        table = with_index(as_pandas(table), model.time)
         ids, targets, known = (as_names(getattr(model, role, None)) for role in ("id", "target", "known"))
         check_columns(table, [*targets, *known])
         line = Timeline.read(table, model.time, ids)
         values = np.stack([line.grid(numbers_in(table, name)) for name in targets], axis=1)
-        return cls(table, line, values, model.horizon, model.time, ids, targets, known)
+        rows = table
+        if line.type.kind == "text":
+            rows = table.assign(**{model.time: TimeType("datetime", line.type.zone).write(line.times[line.step])})
+        return cls(table, rows, line, values, model.horizon, model.time, ids, targets, known)
 
     @property
     def keys(self) -> list[str]:
@@ -178,14 +184,43 @@ class Panel:
         """The time of a step as the table writes it."""
         return self.table[self.time].iloc[int((self.line.step == step).argmax())]
 
-    def before(self, origin: int) -> pd.DataFrame:
-        return self.table.iloc[np.flatnonzero(self.line.step < origin)]
+    def begun(self, origin: int) -> np.ndarray:
+        """(series,) bool: those with a value of each target before the origin."""
+        return np.array([not part.all(axis=1).any() for part in np.isnan(self.values[..., :origin])], dtype=bool)
+
+    def before(self, origin: int) -> np.ndarray:
+        """Numbers of the rows to learn from."""
+        return np.flatnonzero((self.line.step < origin) & self.begun(origin)[self.line.series])
 
     def ahead(self, origin: int) -> np.ndarray:
-        """Numbers of the rows to forecast: of series that have a row before the origin."""
-        step, series = self.line.step, self.line.series
-        old = np.isin(series, series[step < origin])
-        return np.flatnonzero(old & (step >= origin) & (step < origin + self.horizon))
+        """Numbers of the rows to forecast."""
+        step = self.line.step
+        return np.flatnonzero((step >= origin) & (step < origin + self.horizon) & self.begun(origin)[self.line.series])
+
+    def future(self, origin: int) -> pd.DataFrame:
+        """Id, time and known columns of the `horizon` steps after the last row before the origin of each series."""
+        import pandas as pd
+
+        line, (calendar, axis) = self.line, self.positions
+        order = np.lexsort((axis, line.series))
+        filled = self.rows.reset_index(drop=True)[list(self.known)].iloc[order].groupby(line.series[order]).ffill().sort_index()
+        past, begun = self.before(origin), np.flatnonzero(self.begun(origin))
+        last = np.full(line.shape[0], axis.min())
+        np.maximum.at(last, line.series[past], axis[past])
+        ahead = last[begun, None] + calendar.frequency.step * np.arange(1, self.horizon + 1)
+        steps = pd.DataFrame({"series": np.repeat(begun, self.horizon), "axis": ahead.ravel()}).sort_values("axis")
+        rows = pd.DataFrame({"series": line.series, "axis": axis, "row": np.arange(len(axis))}).sort_values("axis")
+        found = pd.merge_asof(steps, rows, on="axis", by="series")["row"]
+        future = self.rows[list(self.ids)].iloc[found].reset_index(drop=True)
+        future[self.time] = calendar.write(steps["axis"].to_numpy())
+        return pd.concat([future, filled.iloc[found].reset_index(drop=True)], axis=1)
+
+    @cached_property
+    def positions(self) -> tuple[Calendar, np.ndarray]:
+        """The calendar, and where on it each row is."""
+        times, type = read_times(self.rows, self.time)
+        calendar = find_calendar(times, self.line.series, type)
+        return calendar, calendar.frequency.to_axis(calendar.type.to_clock(times))
 
 
 def _check_levels(levels: Sequence[float]) -> list[float]:
@@ -195,7 +230,7 @@ def _check_levels(levels: Sequence[float]) -> list[float]:
     return found
 
 
-def _rivals(model: Any, panel: Panel) -> dict[str, Any]:
+def _rivals(model: Any, grid: Grid) -> dict[str, Any]:
     from tabdl.models import catalogue, load_class
 
     rivals = {type(model).__name__: model}
@@ -204,42 +239,42 @@ def _rivals(model: Any, panel: Panel) -> dict[str, Any]:
     return rivals
 
 
-def _fitted(model: Any, panel: Panel, origin: int) -> Any:
+def _fitted(model: Any, grid: Grid, origin: int) -> Any:
     from sklearn.base import clone
 
     fresh: Any = clone(model)
-    return fresh.fit(panel.before(origin))
+    return fresh.fit(grid.rows.iloc[grid.before(origin)])
 
 
-def _predicted(model: Any, panel: Panel, origin: int, levels: Sequence[float], refit: bool) -> np.ndarray:
+def _predicted(model: Any, grid: Grid, origin: int, levels: Sequence[float], refit: bool) -> np.ndarray:
     """(series, targets, horizon, 1 + quantiles); NaN where the model has no forecast."""
-    future = panel.table.iloc[panel.ahead(origin)][[*panel.ids, panel.time, *panel.known]] if panel.known else None
-    history = None if refit else panel.before(origin)
+    future = grid.future(origin) if grid.known else None
+    history = None if refit else grid.rows.iloc[grid.before(origin)]
     frame = as_pandas(model.predict(history=history, future=future, levels=tuple(levels)))
     columns = ["mean", *quantile_names(levels)]
-    check_columns(frame, [*panel.keys, panel.time, "mean"])
-    series, step = panel.line.locate(frame, panel.time, panel.ids)
-    several = "target" in panel.keys
-    target = [panel.targets.index(name) for name in frame["target"]] if several else [0] * len(frame)
-    inside = (series >= 0) & (step >= origin) & (step < origin + panel.horizon)
-    values = np.full((*panel.values.shape[:2], panel.horizon, len(columns)), np.nan)
+    check_columns(frame, [*grid.keys, grid.time, "mean"])
+    series, step = grid.line.locate(frame, grid.time, grid.ids)
+    several = "target" in grid.keys
+    target = [grid.targets.index(name) for name in frame["target"]] if several else [0] * len(frame)
+    inside = (series >= 0) & (step >= origin) & (step < origin + grid.horizon)
+    values = np.full((*grid.values.shape[:2], grid.horizon, len(columns)), np.nan)
     cells = frame.reindex(columns=columns).to_numpy(np.float64)
     values[series[inside], np.array(target)[inside], step[inside] - origin] = cells[inside]
     if np.isnan(values[..., 0]).all():
-        name, first = type(model).__name__, panel.moment(origin)
+        name, first = type(model).__name__, grid.moment(origin)
         raise SchemaError(f"expected forecasts of {name} from {first} on, received none; check its time, id and horizon")
     return values
 
 
 def _judge(
-    forecasts: dict[str, np.ndarray], panel: Panel, origin: int, season: int, levels: Sequence[float], seconds: dict[str, float]
+    forecasts: dict[str, np.ndarray], grid: Grid, origin: int, season: int, levels: Sequence[float], seconds: dict[str, float]
 ) -> list[dict[str, Any]]:
     """One row of scores a method."""
-    past = panel.values[..., :origin]
-    truth = panel.values[..., origin : origin + panel.horizon]
+    past = grid.values[..., :origin]
+    truth = grid.values[..., origin : origin + grid.horizon]
     everywhere = np.logical_and.reduce([~np.isnan(values[..., 0]) for values in forecasts.values()])
     truth = np.where(everywhere, truth, np.nan)
-    yardstick = np.apply_along_axis(accuracy.naive2, -1, past, panel.horizon, season)
+    yardstick = np.apply_along_axis(accuracy.naive2, -1, past, grid.horizon, season)
     scale = accuracy.seasonal_scale(past, season)
     scale = np.where(scale > 0, scale, np.nan)
     names, ends = quantile_names(levels), quantile_levels(levels)
@@ -248,7 +283,7 @@ def _judge(
     rows = []
     for method, values in forecasts.items():
         mean = values[..., 0]
-        row = {"method": method, "origin": panel.moment(origin)}
+        row = {"method": method, "origin": grid.moment(origin)}
         row["mase"] = _mean(accuracy.mase(truth, mean, past, season))
         row["smape"] = _mean(accuracy.smape(truth, mean))
         row["naive2_mase"] = _mean(accuracy.mase(truth, yardstick, past, season))
@@ -261,19 +296,19 @@ def _judge(
     return rows
 
 
-def _tidy(method: str, values: np.ndarray, panel: Panel, origin: int, levels: Sequence[float]) -> pd.DataFrame:
+def _tidy(method: str, values: np.ndarray, grid: Grid, origin: int, levels: Sequence[float]) -> pd.DataFrame:
     import pandas as pd
 
-    rows = panel.ahead(origin)
-    series, step = panel.line.series[rows], panel.line.step[rows]
+    rows = grid.ahead(origin)
+    series, step = grid.line.series[rows], grid.line.step[rows]
     parts = []
-    for number, target in enumerate(panel.targets):
-        part = panel.table[[*panel.ids, panel.time]].iloc[rows].reset_index(drop=True)
-        if "target" in panel.keys:
+    for number, target in enumerate(grid.targets):
+        part = grid.table[[*grid.ids, grid.time]].iloc[rows].reset_index(drop=True)
+        if "target" in grid.keys:
             part["target"] = target
         part.insert(0, "method", method)
-        part.insert(1, "origin", panel.moment(origin))
-        part["truth"] = panel.values[series, number, step]
+        part.insert(1, "origin", grid.moment(origin))
+        part["truth"] = grid.values[series, number, step]
         part[["mean", *quantile_names(levels)]] = values[series, number, step - origin]
         parts.append(part)
     return pd.concat(parts, ignore_index=True)

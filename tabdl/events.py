@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tabdl.errors import ParameterError, SchemaError, TargetError
-from tabdl.timeline import Timeline, as_names, as_pandas, check_columns, numbers_in
+from tabdl.timeline import Timeline, as_names, as_pandas, check_columns, numbers_in, with_index
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def event_windows(
     for name, value in (("within", within), ("lookback", lookback), ("step", step)):
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ParameterError(f"event_windows({name}={value!r}): expected a whole number of steps, 1 or more")
-    table, keys = as_pandas(table), [*as_names(id), time]
+    table, keys = with_index(as_pandas(table), time), [*as_names(id), time]
     check_columns(table, [event, *(columns or [])])
     line = Timeline.read(table, time, id)
     happens = _known_ahead(line.grid(_truth(table, event)), within)  # (series, steps)

@@ -8,7 +8,7 @@ import polars
 import pytest
 from forecasters import LastWeek
 
-from tabdl import accuracy, backtesting, models
+from tabdl import RidgeForecaster, accuracy, backtesting, models
 from tabdl.backtesting import backtest, naive_forecast, quantile_names
 from tabdl.datasets import make_sales
 from tabdl.errors import ParameterError, SchemaError
@@ -96,6 +96,68 @@ def test_the_model_never_sees_what_it_has_to_forecast():
     pd.testing.assert_frame_equal(before.forecasts[columns], after.forecasts[columns])
     assert (after.forecasts["truth"] == 1e9).all()
     assert not hasattr(model, "table_")
+
+
+def without(table: pd.DataFrame, store: str, first: str, last: str = "2025") -> pd.DataFrame:
+    return table[~((table["store"] == store) & table["date"].between(first, last))]
+
+
+def without_sales(table: pd.DataFrame, first: str, last: str) -> pd.DataFrame:
+    gone = (table["store"] == "store-2") & table["date"].between(first, last)
+    return table.assign(sales=table["sales"].mask(gone))
+
+
+MESSY = {
+    "a series that ended": without(TABLE, "store-2", "2024-02-01"),
+    "a row missing ahead": without(TABLE, "store-2", "2024-02-19", "2024-02-19"),
+    "a row missing in all series": TABLE[TABLE["date"] != "2024-02-19"],
+    "a late target": without_sales(TABLE, "2024-02-14", "2024-02-15"),
+    "no target before the origin": without_sales(TABLE, "2024-01-01", "2024-02-17"),
+    "a known value missing ahead": TABLE.assign(promo=TABLE["promo"].mask(TABLE["date"] == "2024-02-19")),
+}
+
+
+@pytest.mark.parametrize("refit", [True, False])
+@pytest.mark.parametrize("name", MESSY)
+def test_messy_panels_with_known_columns(name: str, refit: bool):
+    model = RidgeForecaster(horizon=7, time="date", id="store", target="sales", known="promo", lookback=14)
+    result = backtest(model, MESSY[name], origins=2, refit=refit)
+    own = result.forecasts.query("method == 'RidgeForecaster' and origin == origin.min()")
+    assert own.loc[own["store"] == "store-1", "mean"].notna().sum() >= 6
+    gone = name in ("a series that ended", "no target before the origin")
+    assert ("store-2" in own["store"].tolist()) is not gone
+    assert np.isfinite(result.scores["mase"]).all()
+
+
+def test_what_is_not_known_ahead_is_filled_from_before():
+    table = TABLE.assign(promo=np.arange(len(TABLE)))[TABLE["store"] == "store-1"].sample(frac=1, random_state=0)
+    table.loc[table["date"] == "2024-02-18", "promo"] = np.nan
+    backtest(LastWeek(7, known=("promo",)), table[table["date"] != "2024-02-20"], origins=1)
+    future = LastWeek.seen[0][2].set_index("date")["promo"]
+    expected = table.set_index("date")["promo"].sort_index().drop(pd.Timestamp("2024-02-20")).asfreq("D").ffill()
+    pd.testing.assert_series_equal(future, expected[future.index], check_freq=False)
+    assert len(future) == 7
+
+
+@pytest.mark.parametrize("form", ["%d/%m/%Y", "%Y%m%d"])
+def test_texts_of_dates_are_read_alike_in_all_parts(form: str):
+    """The rows before the first origin alone would be read month first."""
+    one = TABLE[(TABLE["store"] == "store-1") & TABLE["date"].between("2024-02-01", "2024-02-14")].assign(promo=0)
+    texts = one.assign(date=one["date"].dt.strftime(form))
+    options = dict(origins=1, levels=[0.8])
+    found, expected = (backtest(LastWeek(3, known=("promo",)), table, **options) for table in (texts, one))
+    pd.testing.assert_frame_equal(found.scores.drop(columns="seconds"), expected.scores.drop(columns="seconds"))
+    assert found.forecasts["date"].tolist() == expected.forecasts["date"].dt.strftime(form).tolist()
+
+
+def test_times_in_the_index_and_in_a_zone(result):
+    zoned = TABLE.assign(date=TABLE["date"].dt.tz_localize("Europe/Berlin"))
+    for table in (
+        TABLE.set_index("date"),
+        polars.from_dict(zoned.to_dict("list")).cast({"date": polars.Datetime("us", "Europe/Berlin")}),
+    ):
+        other = backtest(LastWeek(7, factor=0.9), table, origins=2)
+        pd.testing.assert_frame_equal(other.scores.drop(columns="seconds"), result.scores.drop(columns="seconds"))
 
 
 def test_without_refit_the_model_is_fitted_once_and_gets_the_history():

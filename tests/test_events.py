@@ -78,6 +78,11 @@ def test_other_tables_give_the_same_windows():
     pd.testing.assert_series_equal(y, truth)
 
 
+def test_times_may_be_in_the_index():
+    X, _ = event_windows(ONE.set_index("t"), "alarm", time="t", within=2, lookback=3)
+    pd.testing.assert_frame_equal(X, event_windows(ONE, "alarm", time="t", within=2, lookback=3)[0])
+
+
 def test_rolling_origins_split_the_windows_by_time():
     X, y = event_windows(ONE, "alarm", time="t", within=1, lookback=1)
     train, test = next(RollingOrigin(2, origins=1, gap=1, time="t").split(X, y))
