@@ -140,10 +140,19 @@ def collect(
             raise SchemaError(
                 f"{role}={name!r} expects a column of X, which has none of that name; name one of {list(columns)[:9]}"
             )
-    first, codes = _order_of_appearance(columns[id])
-    moments = np.arange(len(codes)) if time is None else _moments(columns[time], time)
+    from tabdl.panel import group_rows, name_series
+    from tabdl.times import read_moments
+
+    codes, first = group_rows({id: columns[id]}, len(columns[id]))
+    moments = np.arange(len(codes)) if time is None else read_moments(columns[time], time)
     order = np.lexsort((moments, codes))
-    _refuse_twice(columns[id], codes, moments, order, time)
+    twice = (np.diff(codes[order]) == 0) & (np.diff(moments[order]) == 0)
+    if twice.any():
+        row = order[int(np.argmax(twice)) + 1]
+        raise SchemaError(
+            f"time={time!r} expects one row a time and id, received two in {name_series({id: columns[id][row]})} (row {row}); "
+            "drop one"
+        )
     stops = np.flatnonzero(np.diff(codes[order])) + 1
     parts = np.split(order, stops)
     names = [name for name in columns if name not in (id, time)]
@@ -156,39 +165,6 @@ def collect(
     if STEP in set(series) if series is not None else _irregular(distances):
         found[STEP] = read_cells([np.log(np.append(np.nan, d)) for d in distances], STEP)
     return found, columns[id][first].tolist()
-
-
-def _order_of_appearance(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(row of the first step of each id, number of each row's id)."""
-    seen: dict[Any, int] = {}
-    codes = np.fromiter((seen.setdefault(value, len(seen)) for value in ids.tolist()), np.int64, len(ids))
-    return np.unique(codes, return_index=True)[1], codes
-
-
-def _moments(cells: np.ndarray, time: str) -> np.ndarray:
-    """Times as numbers that can be compared: microseconds, or as they are."""
-    if cells.dtype == object:
-        from tabdl.cells import dates_of, find_date_format
-
-        texts = list(dict.fromkeys(map(str, cells.tolist())))
-        form = find_date_format(texts)
-        if form is None:
-            raise SchemaError(f"time={time!r} should hold dates or numbers, received text such as {texts[0]!r}; write 2024-05-31")
-        cells = dates_of(cells.tolist(), form)
-    moments = cells.astype(np.int64) if cells.dtype.kind == "M" else cells
-    lost = np.isnat(cells) if cells.dtype.kind == "M" else np.isnan(cells.astype(np.float64))
-    if lost.any():
-        raise SchemaError(
-            f"time={time!r} expects a time in each row, received a gap in row {int(np.argmax(lost))}; drop that row"
-        )
-    return moments
-
-
-def _refuse_twice(ids: np.ndarray, codes: np.ndarray, moments: np.ndarray, order: np.ndarray, time: str | None) -> None:
-    same = (np.diff(codes[order]) == 0) & (np.diff(moments[order]) == 0)
-    if same.any():
-        row = order[int(np.argmax(same)) + 1]
-        raise SchemaError(f"time={time!r} expects one row a time and id, received two of id {ids[row]!r} (row {row}); drop one")
 
 
 def _varying(columns: dict[str, np.ndarray], names: list[str], parts: list[np.ndarray]) -> list[str]:

@@ -159,7 +159,7 @@ def read_times(table: Any, name: str, like: TimeType | None = None) -> tuple[np.
 
     like: of an earlier table; texts must have the form that they had there, and whole numbers mean what they meant.
     """
-    column = _native_column(table, name)
+    column = _periods_of(_native_column(table, name))
     found = re.fullmatch(r"period\[(.+)\]", str(getattr(column, "dtype", "")))
     period = found[1] if found else None
     if found:
@@ -175,6 +175,14 @@ def read_times(table: Any, name: str, like: TimeType | None = None) -> tuple[np.
     return _read_texts(name, cells, like)
 
 
+def read_moments(cells: np.ndarray, name: str) -> np.ndarray:
+    """As `read_times` of one column, but numbers may have parts, such as seconds do."""
+    if cells.dtype.kind == "f" and (cells % 1 > 0).any():
+        _refuse_gaps(name, np.isnan(cells))
+        return cells
+    return read_times({name: cells}, name)[0]
+
+
 def _native_column(table: Any, name: str) -> Any:
     if isinstance(table, (list, tuple)):
         return [row.get(name) for row in table if isinstance(row, dict)]
@@ -182,6 +190,15 @@ def _native_column(table: Any, name: str) -> Any:
         return table[name]
     except (KeyError, TypeError, IndexError, ValueError):
         return None
+
+
+def _periods_of(column: Any) -> Any:
+    """Objects that are periods of pandas as a Series of these, any other column as it is."""
+    if str(getattr(column, "dtype", "")) != "object" or not any(type(cell).__name__ == "Period" for cell in column[:1]):
+        return column
+    import pandas as pd
+
+    return pd.Series(list(column)).infer_objects()
 
 
 def zone_of(table: Any, name: str) -> str | None:

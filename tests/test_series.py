@@ -96,16 +96,22 @@ def test_irregular_times_become_a_channel() -> None:
 
 def test_times_may_be_text_and_months() -> None:
     texts = np.array(["2024-03-01", "2024-01-01", "2024-02-01", "2024-02-01", "2024-04-01"], dtype=object)
-    found, _ = series.collect(LONG | {"at": texts}, "who", "at")
-    assert [cell.tolist() for cell in found["heat"]] == [[10, 20, 30], [1, 2]]
-    assert "log_step" not in found
+    months = pd.Series(pd.PeriodIndex(texts, freq="M"))
+    for times in (texts, read_frame({"at": months}).columns["at"]):
+        found, _ = series.collect(LONG | {"at": times}, "who", "at")
+        assert [cell.tolist() for cell in found["heat"]] == [[10, 20, 30], [1, 2]]
+        assert "log_step" not in found
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"at": np.array([1, 1, 1, 2, 3])}, "two of id 'b'"),
-        ({"at": np.array([1, 1, np.nan, 2, 3])}, "gap in row 2"),
+        ({"at": np.array([1, 1, 1, 2, 3])}, r"two in series who='b' \(row 2\)"),
+        ({"who": np.array([2, 1, 2, 1, 2]), "at": np.array([1, 1, 1, 2, 3])}, "two in series who=2 "),
+        ({"who": np.array([1.0, 2, np.nan, 2, 1])}, "column 'who': expected an id in every row, received none in row 2"),
+        ({"who": np.array(["a", None, "b", "a", "b"], dtype=object)}, "expected an id in every row, received none in row 1"),
+        ({"at": np.array([1, 1, np.nan, 2, 3])}, "expected a time in every row, received none in row 2"),
+        ({"at": np.array([1, 1, np.nan, 2, 3.5])}, "expected a time in every row, received none in row 2"),
         ({"at": np.array(["soon"] * 5, dtype=object)}, "'soon'"),
         ({"heat": np.ones(5)}, "varies within an id"),
     ],
