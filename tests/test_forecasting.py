@@ -166,6 +166,8 @@ def test_late_targets_leave_what_is_known_of_their_steps(knowing: Any) -> None:
     pd.testing.assert_frame_equal(fitted.predict(), expected)
     other = AFTER.assign(promo=np.where(AFTER["promo"] == "yes", "no", "yes"))
     pd.testing.assert_frame_equal(knowing.predict(late, other), knowing.predict(PAST, other))
+    with pytest.raises(SchemaError, match="received a gap in 'promo' at 2024-04-30"):
+        knowing.predict(late.assign(promo=late["promo"].mask(late["sales"].isna())))
 
 
 def test_series_without_a_value_are_left_out(model: Any, knowing: Any) -> None:

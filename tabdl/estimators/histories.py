@@ -190,10 +190,10 @@ def read_future(table: Any, roles: Roles, past: History, horizon: int) -> np.nda
     """
     known, panel, targets = past.covariates.first(len(roles.known)), past.panel, len(roles.targets)
     found = np.full((len(panel), horizon, known.width), np.nan)
-    for own, part, end in zip(found, past.whole.values, panel.steps, strict=True):
+    there = np.zeros((len(panel), horizon), bool)
+    for i, (part, end) in enumerate(zip(past.whole.values, panel.steps, strict=True)):
         late = part[end : end + horizon, targets : targets + known.width]
-        own[: len(late)] = late
-    there = np.array(np.isfinite(found).any(axis=2))
+        found[i, : len(late)], there[i, : len(late)] = late, True
     if table is not None:
         frame, times, type = read_rows(table, roles, [roles.time, *roles.ids, *roles.known], panel.calendar, "future")
         ids = {name: frame.columns[name] for name in roles.ids}
