@@ -33,6 +33,7 @@ class Network(Parameters):
     compares_rows: ClassVar[bool] = False  # whether `forward` takes the targets of the rows too, and gives logits
     automatic_training: ClassVar[tuple[int, int]] = (2_000, 12)  # steps that epochs="auto" aims at, and fewest epochs
     most_epochs: ClassVar[int] = 100  # that epochs="auto" may be, however few steps one has
+    batch_of_few: ClassVar[int] = 32  # rows in a step, where batch_size="auto" and there are 1,000 or fewer
     fewest_rows: ClassVar[int] = 1  # in a step, whatever batch_size says: batch norm of two rows learns nothing
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
     folds_apart: ClassVar[bool] = False  # whether folds are learned one after the other: one alone keeps all cores busy

@@ -143,7 +143,8 @@ def test_windows_are_told_as_changes_from_the_last_value():
 
 def test_units_are_those_of_the_window_and_never_far_below_the_usual_ones():
     np.testing.assert_allclose(window_units(model(), windows(), np.array([3.0, 3.0])), [1.0, 0.3])
-    assert seen_steps(model()) == 4
+    assert seen_steps(model()) == 6
+    assert seen_steps(model(lookback=60)) == 8
     assert seen_steps(model(lookback=3)) == 3
     assert window_limit(100, 50, 0) == 20_000 > window_limit(700, 700, 50) >= 600
 

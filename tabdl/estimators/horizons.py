@@ -13,7 +13,7 @@ from tabdl.training.forecasts import Forecasts, Windows, read_values, relative_e
 
 WINDOWS = 20_000  # to learn from, at most
 MOST_CELLS = 5e7  # of their arrays
-SEASONS, HORIZONS = 3, 2  # that a network sees: the larger
+SEASONS, HORIZONS = 8, 2  # that a network sees, the larger; eight days are a week and what it changes from
 LEAST_UNIT = 0.1  # of a series' usual changes
 MOST_SEEN = 100.0  # units that a value may be away from the last one
 MOST_RESIDUAL = 10.0  # units that the linear forecast may be off

@@ -25,6 +25,7 @@ class LITE(SequenceNetwork):
     defaults = {"learning_rate": 1e-3, "patience": 1_000}
     automatic_training = (1_000, 12)
     most_epochs = 1_000
+    batch_of_few = 16  # as good as 32 on rows left out of small sets, in half the time
     fewest_rows = 8
 
     def forward(self, inputs: Inputs) -> Any:

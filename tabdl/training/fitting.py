@@ -71,10 +71,11 @@ def _continue(model: Any, start: Arrays, copy: int, copies: int) -> None:
     set_weights(model, start if copies == 1 else {k: v[copy] for k, v in start.items()})
 
 
-def _batch_size(asked: int | str, rows: int) -> int:
+def _batch_size(estimator: Any, rows: int) -> int:
+    asked = estimator.batch_size
     if isinstance(asked, str):
-        return rows if asked == "full" else automatic_batch_size(rows)
-    return int(asked)
+        asked = rows if asked == "full" else automatic_batch_size(rows, estimator.batch_of_few)
+    return max(int(asked), estimator.fewest_rows)
 
 
 def _epochs(estimator: Any, steps: int, blocks: Blocks | None) -> int:
@@ -107,8 +108,7 @@ def make_settings(
     going_on: whether the network is that of an earlier, maybe larger, table.
     """
     context = estimator.network_params().get("context", 0)
-    batch_size = max(_batch_size(estimator.batch_size, rows if blocks is None else blocks.rows), estimator.fewest_rows)
-    plan = Plan.of(rows, batch_size, context, fewest, repeat=going_on)
+    plan = Plan.of(rows, _batch_size(estimator, rows if blocks is None else blocks.rows), context, fewest, repeat=going_on)
     return Settings(
         plan=plan,
         epochs=1 if partial else _epochs(estimator, plan.steps * plan.chunks, blocks),

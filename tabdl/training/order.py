@@ -64,9 +64,9 @@ class Plan:
         return filled.reshape(shape), keep.reshape(shape)
 
 
-def automatic_batch_size(rows: int) -> int:
-    """32 below 1,000 rows, then 64, 128 and 256 up to 100,000, 1,024 above."""
-    for limit, size in ((1_000, 32), (3_000, 64), (10_000, 128), (100_000, 256)):
+def automatic_batch_size(rows: int, few: int = 32) -> int:
+    """`few` below 1,000 rows, then 64, 128 and 256 up to 100,000, 1,024 above."""
+    for limit, size in ((1_000, few), (3_000, 64), (10_000, 128), (100_000, 256)):
         if rows <= limit:
             return size
     return 1_024

@@ -213,20 +213,24 @@ class Training:
             return False
         return all(self.epoch - best >= self.settings.patience for best in self.best_epoch)
 
-    def values(self, copy: int) -> list[Any]:
-        """Current values of one copy, as the compiled forward takes them."""
-        flat, _, fixed = self.state
-        return [*self.step.layout.split(flat[copy]), *(v[copy] for v in fixed)]
+    def values(self, copy: int, flat: np.ndarray, fixed: list[np.ndarray]) -> list[Any]:
+        """Values of one copy, as the compiled forward takes them; flat: (copies, weights), fixed: (copies, ...) each.
+
+        From arrays of the host: to cut a tensor costs a millisecond for every few weights.
+        """
+        return backends.to_device([*self.step.layout.split(flat[copy]), *(v[copy] for v in fixed)])
 
     def remember(self) -> None:
         """Let networks that compare rows see some of them with the current weights: as many as they have room for."""
+        if not any(copy.memory for copy in self.copies):
+            return
         flat, slots, fixed = self.state
+        weights, rest = backends.to_host(flat), backends.to_host(fixed)
         for c, copy in enumerate(self.copies):
-            found = self.program.remember(self.values(c), copy.memory, whole=False)
+            found = self.program.remember(self.values(c, weights, rest), copy.memory, whole=False)
             for place, array in found.items():
-                stacked = backends.to_host(fixed[place])
-                stacked[c] = array
-                fixed = [*fixed[:place], backends.to_device(stacked), *fixed[place + 1 :]]
+                rest[place][c] = array
+                fixed = [*fixed[:place], backends.to_device(rest[place]), *fixed[place + 1 :]]
         self.state = flat, slots, fixed
 
     def finish(self) -> None:
@@ -236,18 +240,18 @@ class Training:
             self.best = [flat, *fixed]
         flat, *fixed = self.best
         for c, copy in enumerate(self.copies):
-            values = backends.to_device([*self.step.layout.split(flat[c]), *(v[c] for v in fixed)])
-            for place, array in self.program.remember(values, copy.memory, whole=True).items():
+            for place, array in self.program.remember(self.values(c, flat, fixed), copy.memory, whole=True).items():
                 fixed[place][c] = array
         self.best_epoch = [best or self.epoch for best in self.best_epoch]
 
     def score(self) -> list[float]:
         """Validation score of each copy."""
         self.remember()
+        flat, _, fixed = backends.to_host(self.state)
         scores = []
         for c, copy in enumerate(self.copies):
             if copy.validation is not None:
-                values = self.values(c)
+                values = self.values(c, flat, fixed)
                 scores.append(copy.validation.score(lambda arrays, values=values: self.program.forward([values], [arrays])))
         return scores
 
