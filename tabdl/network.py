@@ -175,7 +175,7 @@ class SequenceNetwork(TableNetwork):
             frame = read_frame(X)
             columns, ids = series.collect(frame.columns, self.id, self.time, channels)
             return Frame(columns, len(ids), frame.named, frame.orders, frame.categorical), ids
-        shape = getattr(X, "shape", ())
+        X, shape = series.as_rows(X), getattr(X, "shape", ())
         if len(shape) == 3:
             columns = series.from_array(np.asarray(X), self.channels_first)
         elif series.is_list_of_series(X) or (channels and series.is_list(X)):

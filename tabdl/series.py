@@ -83,11 +83,18 @@ def from_array(X: np.ndarray, channels_first: bool) -> dict[str, np.ndarray]:
     if X.dtype.kind == "c":
         raise SchemaError("Complex data not supported; pass the real and the imaginary part as two channels")
     X = np.moveaxis(X, 1, 2) if channels_first else X
+    if len(X) == 0:
+        raise SchemaError(f"Found array with 0 sample(s) (shape={X.shape}) while a minimum of 1 is required.")
     if 0 in X.shape[1:]:
         raise SchemaError(
             f"{SHAPES}, received an array of shape {X.shape} without a step or a channel; give at least one of each"
         )
     return {f"x{c}": read_cells(list(X[:, :, c]), f"x{c}") for c in range(X.shape[2])}
+
+
+def as_rows(X: Any) -> Any:
+    """A 1-D array of arrays as a list of these."""
+    return list(X) if isinstance(X, np.ndarray) and X.ndim == 1 and X.dtype == object and any(map(is_series, X)) else X
 
 
 def is_list(X: Any) -> bool:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tabdl.estimators.rows import Rows, category_order, derive, draw_seed, hold_out, make_folds, make_rows
+from tabdl.errors import TargetError
+from tabdl.estimators.rows import Rows, by_id, category_order, derive, draw_seed, hold_out, make_folds, make_rows
 from tabdl.frames import read_frame
 
 RNG = np.random.default_rng(0)
@@ -93,3 +94,12 @@ def test_folds_hold_out_each_row_once_and_keep_the_shares_of_the_classes():
     assert (folds[0][1] != make_folds(y, 5, 4, True)[0][1]).any()
     sizes = {len(rest) for _, rest in make_folds(y[:98], 5, 3, False)}
     assert sizes == {19, 20}
+
+
+def test_a_target_with_other_ids_in_its_index_is_refused():
+    ids = ["s0", "s1", "s2"]
+    assert by_id(pd.Series([0, 1, 2], index=["s2", "s0", "s1"]), ids, "y").tolist() == [1, 2, 0]
+    assert by_id(pd.Series([0, 1, 2]), ids, "y").tolist() == [0, 1, 2]
+    for index in (["S0", "S1", "S2"], ["s0", "s1", "s1"]):
+        with pytest.raises(TargetError, match=f"none for '{'s0' if index[0] == 'S0' else 's2'}' and one for '{index[0]}'"):
+            by_id(pd.Series([0, 1, 2], index=index), ids, "y")

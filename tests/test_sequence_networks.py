@@ -75,6 +75,20 @@ def test_rows_with_other_channels_are_refused(rows: list, of_lists: Any) -> None
             call()
 
 
+def test_no_rows_are_refused(of_lists: Any) -> None:
+    for call in (lambda: regressor().fit(X[:0], Y[:0]), lambda: of_lists.predict(X[:0]), lambda: of_lists.predict([])):
+        with pytest.raises(SchemaError, match=r"Found array with 0 sample\(s\) .* while a minimum of 1 is required"):
+            call()
+
+
+def test_an_array_of_arrays_is_a_list(of_lists: Any) -> None:
+    rows = np.empty(ROWS, dtype=object)
+    rows[:] = LISTS
+    np.testing.assert_array_equal(of_lists.predict(rows), of_lists.predict(LISTS))
+    rows[:] = [part[:, 0] for part in LISTS]
+    assert regressor().fit(rows, Y).predict(rows[:3]).shape == (3,)
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_arrays_with_other_channels_are_refused(channels: int, of_lists: Any) -> None:
     with pytest.raises(SchemaError, match=f"X has {channels} features, but LITERegressor is expecting 2 features as input"):

@@ -181,7 +181,7 @@ def cells_of(estimator: Any, X: Any, cells: Any, role: str) -> Any:
 
 
 def by_id(cells: Any, ids: list[Any] | None, role: str) -> Any:
-    """Cells in the order of the ids of a long table, where their pandas index has these."""
+    """Cells in the order of the ids of a long table, which their pandas index has; as they come where it numbers them only."""
     index = getattr(cells, "index", None)
     if ids is None or cells is None or callable(index) or index is None:
         return cells
@@ -191,6 +191,12 @@ def by_id(cells: Any, ids: list[Any] | None, role: str) -> Any:
         raise TargetError(
             f"{role} expects one entry for each of {len(ids)} series of the long table, received {len(cells)}; give it the ids "
             "as its index, the order in which they first appear, or the name of a column of X"
+        )
+    if list(index) != list(range(len(ids))):
+        lacks, odd = next(i for i in ids if i not in index), next((i for i in index if i not in ids), index[0])
+        raise TargetError(
+            f"{role} expects the ids of the long table as its index, received none for {lacks!r} and one for {odd!r}; correct "
+            "them, or give an array in the order in which the ids first appear"
         )
     return cells
 
