@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tabdl.encoding.windows import Series
-from tabdl.training.forecasts import coprime, cut_windows, fit_forecasts, held_steps, lookbacks_of, mix
+from tabdl.training import forecasts
+from tabdl.training.forecasts import coprime, cut_windows, fit_forecasts, held_steps, lookbacks_of
+from tabdl.training.linear import Choice, sum_windows
 
 
 def seasonal(steps: int, seed: int = 0, noise: float = 0.2) -> np.ndarray:
@@ -36,15 +38,52 @@ def test_growth_that_multiplies_is_learned_on_logarithms() -> None:
     assert not fit_forecasts([values - 5], 12, (12,)).final.log
 
 
-def test_the_trial_model_does_not_see_the_held_out_steps() -> None:
+@pytest.mark.parametrize("steps", [24, 30, 36, 40, 90])
+@pytest.mark.parametrize("horizon", [6, 12])
+def test_no_window_sees_what_is_to_come(steps: int, horizon: int) -> None:
+    values = seasonal(steps)
+    model = fit_forecasts([values], horizon, (12,)).final
+    plain, found = cut_windows(model, [Series.of(values, model.lookback, 12)], steps, 0, 10**6), set()
+    assert len(plain.begin) > 0
+    for step in range(steps):
+        spiked = values.copy()
+        spiked[step] += 1000
+        series = [Series.of(spiked, model.lookback, 12)]
+        cut = cut_windows(model, series, steps, 0, 10**6)
+        ahead = (cut.begin <= step) & (step < cut.begin + horizon)
+        np.testing.assert_array_equal(cut.seen[ahead], plain.seen[ahead])
+        np.testing.assert_array_equal(cut.after[cut.begin + horizon <= step], plain.after[cut.begin + horizon <= step])
+        assert (cut.after[ahead] > 900).any(axis=1).all()
+        found |= {*cut.begin[ahead].tolist()}
+    assert found == {*plain.begin.tolist()}
+
+
+@pytest.mark.parametrize("steps", [24, 36, 90])
+def test_sums_hold_nothing_of_later_steps(steps: int) -> None:
+    values, horizon, lookback = seasonal(steps), 6, 12
+    for step in range(lookback + horizon, steps):
+        spiked = values.copy()
+        spiked[step] += 1000
+        plain, other = (sum_windows([Series.of(v, lookback, 12)], [(1, step)], lookback, horizon, 12) for v in (values, spiked))
+        for field in ("seen", "both", "next", "weight", "windows"):
+            np.testing.assert_array_equal(getattr(other, field), getattr(plain, field))
+        assert plain.windows == step - lookback - horizon + 1
+
+
+def test_the_trial_model_does_not_see_the_held_out_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasts, "search", lambda *_: [Choice(24, 1, 0.1)])  # what held-out steps choose
+    monkeypatch.setattr(forecasts, "MIXTURES", (0.1,))
     values = seasonal(160) - 20
-    plain = fit_forecasts([values], 6, (12,), lookback=24, held=30)
     spiked = values.copy()
     spiked[130:] += 1000 * np.random.default_rng(1).normal(size=30)
-    series = [Series.of(v, 24, 12) for v in (values, spiked)]
-    shares = [mix(plain.trial, [part], 30, [0.1]) for part in series]
-    np.testing.assert_array_equal(*shares)
-    assert np.any(mix(plain.trial, series[1:], 0, [0.1]) != shares[0])
+    plain, other = (fit_forecasts([part], 6, (12,), lookback=24, held=30) for part in (values, spiked))
+    np.testing.assert_array_equal(other.trial.kernel, plain.trial.kernel)
+    np.testing.assert_array_equal(other.trial.mixture, plain.trial.mixture)
+    assert plain.trial.mixture.any()
+    assert np.any(other.final.kernel != plain.final.kernel)
+    assert np.any(other.final.mixture != plain.final.mixture)
+    low = fit_forecasts([np.where(np.arange(160) < 130, values + 20, 0.5)], 6, (12,), lookback=24, held=30)
+    assert (low.trial.floor, low.final.floor) == ((values + 20)[:130].min(), 0.5)
 
 
 def test_each_series_takes_its_own_share() -> None:
@@ -79,6 +118,17 @@ def test_gaps_and_short_series_are_forecast() -> None:
 def test_a_few_steps_are_enough(steps: int) -> None:
     values = np.arange(1.0, steps + 1)
     fitted = fit_forecasts([values], 4 if steps > 3 else 1, (12,))
+    assert np.isfinite(forecast(fitted.final, values)).all()
+
+
+@pytest.mark.parametrize("judged", [1, 4000])
+def test_held_out_steps_that_are_gaps_judge_nothing(judged: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasts, "JUDGED_WINDOWS", judged)
+    values = seasonal(120)
+    values[-6 if judged == 1 else -30 :] = np.nan
+    fitted = fit_forecasts([values], 6, (12,), held=30)
+    assert fitted.held == 0
+    assert np.isnan(fitted.final.score)
     assert np.isfinite(forecast(fitted.final, values)).all()
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tabdl.encoding.windows import Series
-from tabdl.training.linear import Choice, average_seasons, repeat_seasons, search, solve, sum_windows
+from tabdl.training.linear import STRONG, Choice, average_seasons, repeat_seasons, search, solve, sum_windows
 
 
 def walk(steps: int, seed: int = 0) -> np.ndarray:
@@ -84,3 +84,13 @@ def test_the_search_finds_the_lookback_that_is_needed() -> None:
     assert best[0].lookback == 12
     assert sum(choice.weight for choice in best) == pytest.approx(1)
     assert len(search(*parts, [3, 12], 1, errors=1)) > len(best)
+
+
+def test_fewer_windows_than_a_season_has_steps_are_not_trusted() -> None:
+    values = np.tile(np.random.default_rng(0).normal(size=12), 4) + 0.1 * np.random.default_rng(1).normal(size=48)
+    series = [Series.of(values, 12, 12)]
+    held = sum_windows(series, [(36, 48)], 12, 6, 12)
+    for begin, few in ((24, True), (12, False)):
+        trial = sum_windows(series, [(begin, 36)], 12, 6, 12)
+        assert (trial.windows < 12) == few
+        assert (min(choice.penalty for choice in search(trial, held, [12], 12, 0.1)) >= STRONG) == few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from tabdl.encoding.windows import Series, fill_gaps, window_blocks
 
@@ -18,8 +19,8 @@ def test_windows_are_views_from_the_last_one_back() -> None:
     assert values.base is not None
     assert np.shares_memory(values, series.values)
     assert values[0].tolist() == [5, 6, 7, 8, 9]
-    assert values[-1].tolist() == [0, 0, 0, 0, 1]
-    assert known[-1].tolist() == [False, False, False, True, True]
+    assert values[-1].tolist() == [0, 0, 0, 1, 2]
+    assert known[-1].tolist() == [False, False, True, True, True]
 
 
 def test_horizons_stay_in_their_span() -> None:
@@ -39,6 +40,16 @@ def test_gaps_are_filled_from_the_season_before_and_never_from_later() -> None:
     changed[4:] = 99
     assert fill_gaps(changed, 3)[:4].tolist() == fill_gaps(values, 3)[:4].tolist()
     assert np.isnan(values[3])
+
+
+@pytest.mark.parametrize("steps", [5, 11, 30])
+@pytest.mark.parametrize("lookback", [3, 6, 9, 20])
+def test_no_window_sees_what_is_to_come(steps: int, lookback: int) -> None:
+    for spike in range(steps):
+        values = np.arange(float(steps))
+        values[spike] = 999
+        for window in (w for block, _ in window_blocks(Series.of(values, lookback, 6), lookback, 3, 0, steps) for w in block):
+            assert not (999 in window[:lookback] and 999 in window[lookback:])
 
 
 def test_leading_gaps_and_empty_series() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,11 +16,13 @@ class Series:
     """A series without gaps, with `lookback` made-up steps before its first.
 
     values: (lookback + steps,). known: bool, which of them were observed. lookback: steps that were put before the first.
+    repeated: how many of the first steps these repeat.
     """
 
     values: np.ndarray
     known: np.ndarray
     lookback: int
+    repeated: int
 
     @classmethod
     def of(cls, values: np.ndarray, lookback: int, season: int) -> Series:
@@ -29,7 +31,7 @@ class Series:
         filled = fill_gaps(values, season)
         first = filled[:season] if len(filled) >= season else filled[:1]
         before = np.resize(first[::-1], lookback)[::-1]
-        return cls(np.concatenate([before, filled]), np.concatenate([np.zeros(lookback, bool), known]), lookback)
+        return cls(np.concatenate([before, filled]), np.concatenate([np.zeros(lookback, bool), known]), lookback, len(first))
 
     @property
     def steps(self) -> int:
@@ -40,7 +42,7 @@ class Series:
         return self.values[len(self.values) - lookback :], self.known[len(self.known) - lookback :]
 
     def map(self, function: np.ufunc) -> Series:
-        return Series(function(self.values), self.known, self.lookback)
+        return replace(self, values=function(self.values))
 
 
 def fill_gaps(values: np.ndarray, season: int) -> np.ndarray:
@@ -60,9 +62,11 @@ def window_blocks(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Views (windows, lookback + horizon) of values and of what is known; the horizon begins at step `start` or later.
 
-    The last window's horizon ends with step `stop` - 1; from there windows go back, `stride` steps each.
+    The last window's horizon ends with step `stop` - 1; from there windows go back, `stride` steps each. Windows in which
+    made-up steps would repeat what is to come are left out.
     """
-    first, last = series.lookback - lookback + max(start, 0), series.lookback + min(stop, series.steps)
+    start = max(start, min(series.repeated, lookback))
+    first, last = series.lookback - lookback + start, series.lookback + min(stop, series.steps)
     if last - first < lookback + horizon:
         return
     views = [sliding_window_view(part[first:last], lookback + horizon)[::-1][::stride] for part in (series.values, series.known)]

@@ -120,15 +120,18 @@ def _fit_scale(start: Forecasts, series: list[Series], lookbacks: list[int], sea
     scaled = [part.map(np.log) for part in series] if start.log else series
     blocks, between = _sum_blocks(scaled, max(lookbacks), horizon, season, held, count)
     total = add([*blocks, *between])
-    if not held or not blocks[0].windows:
+    judged = cut_windows(start, series, held, 0, JUDGED_WINDOWS)
+    if not held or not blocks[0].windows or np.isnan(judged.after).all():
         final = replace(start, kernel=solve(total, [Choice(min(lookbacks), 1, 1.0)], season))
         final = replace(final, mixture=np.zeros((len(series), len(start.naives))))
         return Fitted(final, final, 0, series, [(final, longest, 0)])
     before = add([*blocks[1:], *between[1:]])
     chosen = search(before, blocks[0], lookbacks, season, held * len(series) / max(season, 2))
     trial, final = (replace(start, kernel=solve(sums, chosen, season)) for sums in (before, total))
+    lowest = min(part.values[part.lookback : part.values.size - held].min(initial=np.inf) for part in series)
+    trial = replace(trial, floor=lowest if start.floor > 0 else 0.0)
     tried = [replace(trial, mixture=shares) for shares in mix(trial, series, held, MIXTURES)]
-    judged, scale = cut_windows(trial, series, held, 0, JUDGED_WINDOWS), scales(trial, series, held)
+    scale = scales(trial, series, held)
     scores = [relative_error(one, judged, one(judged.seen, judged.series), scale) for one in tried]
     best = int(np.argmin(scores))
     trial = replace(tried[best], score=scores[best])

@@ -17,6 +17,7 @@ import numpy as np
 from tabdl.encoding.windows import Series, window_blocks
 
 PENALTIES = tuple(10.0**p for p in (-9, -7, -5, -4, -3, -2.5, -2, -1.5, -1, -0.5, 0, 0.5, 1, 2))  # of the mean eigenvalue
+STRONG = 1.0  # the weakest penalty where windows are fewer than the steps of a season
 PRIORS = (1, 7, 0)  # seasons that the prior averages; 0: all of the lookback
 STEPS_JUDGED = 24  # steps of the horizon by which candidates are compared
 LEAST_KNOWN = 0.5  # share of a window's steps, seen and to come, below which it is left out
@@ -160,12 +161,12 @@ def search(trial: Sums, held: Sums, lookbacks: Sequence[int], season: int, error
     """
     horizon = trial.both.shape[2]
     steps = np.unique(np.linspace(0, horizon - 1, min(horizon, STEPS_JUDGED)).round().astype(int))
-    found = []
+    found, penalties = [], PENALTIES if trial.windows >= season else [p for p in PENALTIES if p >= STRONG]
     for lookback in lookbacks:
         solver, test = Solver(trial, lookback, season), held.shorten(lookback).pick(steps)
         for prior in PRIORS:
-            kernels = solver.solve(PENALTIES, average_seasons(lookback, horizon, season, prior), steps)
-            found += [(judge(k, test), Choice(lookback, prior, p)) for k, p in zip(kernels, PENALTIES, strict=True)]
+            kernels = solver.solve(penalties, average_seasons(lookback, horizon, season, prior), steps)
+            found += [(judge(k, test), Choice(lookback, prior, p)) for k, p in zip(kernels, penalties, strict=True)]
     found.sort(key=lambda pair: pair[0])
     least = max(found[0][0], 1e-300)
     likely = [(least / max(error, least)) ** (errors / 2) for error, _ in found]
