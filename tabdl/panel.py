@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tabdl.cells import text_of
 from tabdl.errors import SchemaError
 from tabdl.times import Calendar, TimeType, find_calendar
 
@@ -40,9 +41,9 @@ class Panel:
         return np.array([len(part) for part in self.values], dtype=np.int64)
 
     @property
-    def keys(self) -> list[tuple]:
-        """The id of each series as a tuple."""
-        return list(zip(*(cells.tolist() for cells in self.ids.values()), strict=True)) if self.ids else [()] * len(self)
+    def keys(self) -> list[tuple[str | None, ...]]:
+        """The id of each series as texts, which are the same in every table and file."""
+        return list(zip(*(map(text_of, cells) for cells in self.ids.values()), strict=True)) if self.ids else [()] * len(self)
 
     def name(self, series: int) -> str:
         """Of a series, for messages."""
@@ -91,7 +92,8 @@ def group_rows(ids: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray, np
         if (own < 0).any():
             row = int(np.argmax(own < 0))
             raise SchemaError(f"column {column!r}: expected an id in every row, received none in row {row}; drop such rows")
-        codes = pd.factorize(codes * len(found) + own)[0]
+        same = pd.factorize(np.array([text_of(cell) for cell in found], object), use_na_sentinel=False)[0]  # 1 and "1"
+        codes = pd.factorize(codes * len(found) + same[own])[0]
     _, first = np.unique(codes, return_index=True)
     return codes, first
 

@@ -11,9 +11,8 @@ from tabdl.errors import ParameterError
 
 def quantile_levels(levels: Sequence[float]) -> list[float]:
     """Both ends of each central interval, ascending: [0.8] -> [0.1, 0.9]."""
-    for level in levels:
-        if not 0 < level < 1:
-            raise ParameterError(f"levels={levels!r}: expected shares between 0 and 1 such as (0.8, 0.95)")
+    if not np.iterable(levels) or not all(0 < level < 1 for level in levels):
+        raise ParameterError(f"levels={levels!r}: expected shares between 0 and 1 such as (0.8, 0.95); give a tuple of them")
     return sorted({round(0.5 + sign * level / 2, 9) for level in levels for sign in (-1, 1)})
 
 

@@ -61,7 +61,7 @@ def test_no_id_and_several_ids() -> None:
     assert panel_of(stores().iloc[:6], ()).keys == [()]
     frame = stores().assign(item=lambda f: np.arange(len(f)) % 2)
     frame["time"] = frame.groupby(["store", "item"]).cumcount()
-    assert panel_of(frame, ("store", "item")).keys == [("b", 0), ("b", 1), ("a", 0), ("a", 1)]
+    assert panel_of(frame, ("store", "item")).keys == [("b", "0"), ("b", "1"), ("a", "0"), ("a", "1")]
 
 
 def test_an_earlier_calendar_is_kept() -> None:

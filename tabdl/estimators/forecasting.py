@@ -15,6 +15,7 @@ from tabdl.errors import SchemaError
 from tabdl.estimators.conformal import Bands, learn_bands
 from tabdl.estimators.forecaststate import forecast_state, restore_forecast
 from tabdl.estimators.histories import History, Roles, read_future, read_history
+from tabdl.estimators.measures import Measures
 from tabdl.frames import Frame
 from tabdl.panel import Panel
 from tabdl.params import Parameters, param
@@ -37,16 +38,12 @@ from tabdl.training.forecasts import (
     Windows,
     change,
     cut_windows,
-    deviation,
     fit_forecasts,
     scales,
-    usual_deviation,
-    volatility,
 )
 
 GAP_SEASONS = 4  # kept before the steps that a forecast sees: gaps are filled from them
 ERROR_WINDOWS = 20_000  # from which intervals are learned
-RECENT_SEASONS = 7
 
 
 class PanelForecaster(Parameters, BaseEstimator):
@@ -77,13 +74,12 @@ class PanelForecaster(Parameters, BaseEstimator):
     roles_: Roles
     calendar_: Calendar
     covariates_: Covariates
-    ids_: list[tuple]
+    ids_: list[tuple[str | None, ...]]
     forecasts_: Forecasts
     effects_: Effects
     bands_: Bands
     scales_: np.ndarray
-    changes_: np.ndarray
-    deviations_: np.ndarray
+    measures_: Measures
     recent_: Panel | None
 
     # ---- fit -------------------------------------------------------------------------------------------------------
@@ -150,34 +146,17 @@ class PanelForecaster(Parameters, BaseEstimator):
         self.forecasts_ = fitted.final
         self.effects_, tried = fit_effects(fitted, features)
         self.scales_ = scales(fitted.final, fitted.series, 0)
-        steps = [part.values[part.lookback :] for part in fitted.series]
-        self.changes_ = np.concatenate([volatility(fitted.final, part[None]) for part in steps])
-        self.deviations_ = np.array([usual_deviation(fitted.final, part) for part in steps])
+        self.measures_ = Measures.learn(fitted.final, fitted.series)
         scale, found = scales(fitted.trial, fitted.series, fitted.held), []
         for model, back, after in fitted.blocks:
             windows = cut_windows(model, fitted.series, back, after, ERROR_WINDOWS // len(fitted.blocks))
             forecast = forecast_windows(model, windows, features, tried, scale)
             block = np.full(len(forecast), len(found))
-            found.append((errors_of(model, forecast, windows), windows.series, self._measure_recent(windows.seen), block))
+            recent = self.measures_.recent(fitted.final, windows)
+            found.append((errors_of(model, forecast, windows), windows.series, recent, block))
         errors, series, recent, blocks = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        self.bands_ = learn_bands(errors, series, self._usual[series], recent, len(fitted.series), blocks)
+        self.bands_ = learn_bands(errors, series, self.measures_.own[series], recent, len(fitted.series), blocks)
         return tried
-
-    @property
-    def _usual(self) -> np.ndarray:
-        """Measures of each series, (series, 2), as `_measure_recent` has them of windows."""
-        return np.stack([self.changes_, self.deviations_], axis=1)
-
-    def _measure_usual(self, windows: Windows) -> np.ndarray:
-        """Of the series of each window, of the window itself where it is not known; (windows, 2)."""
-        model, seen = self.forecasts_, windows.seen
-        own = np.stack([volatility(model, seen), deviation(model, seen)], axis=1)
-        return np.where(windows.series[:, None] < 0, own, self._usual[windows.series])
-
-    def _measure_recent(self, seen: np.ndarray) -> np.ndarray:
-        """Changes over the last seasons, and how far windows (windows, lookback) are from their means; (windows, 2)."""
-        last = seen[:, -(RECENT_SEASONS + 1) * self.forecasts_.seasons[0] :]
-        return np.stack([volatility(self.forecasts_, last), deviation(self.forecasts_, seen)], axis=1)
 
     def _features(self, history: History) -> Features:
         """Known and past features, and those of the calendar."""
@@ -225,9 +204,10 @@ class PanelForecaster(Parameters, BaseEstimator):
         known = read_future(future, self.roles_, past, self.horizon_)
         windows = self._windows(past.panel)
         mean = self._forecast(past, known, windows)
-        unit = self.bands_.unit(self._measure_usual(windows), self._measure_recent(windows.seen))
+        model, measures = self.forecasts_, self.measures_
+        unit = self.bands_.unit(measures.usual(model, windows), measures.recent(model, windows))
         errors = [self.bands_.at(share, windows.series, unit) for share in shares]
-        bounds = [mean * np.exp(error) if self.forecasts_.log else mean + error for error in errors]
+        bounds = [mean * np.exp(error) if model.log else mean + error for error in errors]
         return self._tidy(past.panel, mean, bounds, shares)
 
     def _read(self, history: Any) -> History:
@@ -315,7 +295,7 @@ class PanelForecaster(Parameters, BaseEstimator):
 
     def _predict_codes(self, codes: np.ndarray) -> np.ndarray:
         series = np.arange(len(codes)) % len(self.forecasts_.mixture)
-        return self.forecasts_(codes, series) + self.bands_.at(0.9, series, self.changes_[series])
+        return self.forecasts_(codes, series) + self.bands_.at(0.9, series, self.measures_.own[series, 0])
 
     # ---- what a fitted forecaster shows ------------------------------------------------------------------------------
 

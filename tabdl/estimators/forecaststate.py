@@ -8,6 +8,7 @@ import numpy as np
 
 from tabdl.encoding.covariates import Covariates
 from tabdl.estimators.conformal import Bands
+from tabdl.estimators.measures import Measures
 from tabdl.panel import Panel
 from tabdl.times import Calendar
 from tabdl.training.effects import Effects
@@ -20,12 +21,13 @@ def forecast_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
     state = {
         "calendar": estimator.calendar_.to_json(),
         "covariates": estimator.covariates_.to_json(),
-        "ids": [[_plain_id(cell) for cell in key] for key in estimator.ids_],
+        "ids": [list(key) for key in estimator.ids_],
         "seasons": list(model.seasons),
         "lookback": model.lookback,
         "log": model.log,
         "floor": model.floor,
         "recent": list(estimator.bands_.recent),
+        "level": estimator.measures_.level,
         "score": None if np.isnan(model.score) else model.score,
     }
     arrays = {
@@ -33,11 +35,12 @@ def forecast_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
         "mixture": model.mixture,
         "effects": estimator.effects_.coefficients,
         "scales": estimator.scales_,
-        "changes": estimator.changes_,
-        "deviations": estimator.deviations_,
+        "measures/own": estimator.measures_.own,
+        "measures/typical": estimator.measures_.typical,
     }
     arrays |= {"bands/quantiles": estimator.bands_.quantiles, "bands/spread": estimator.bands_.spread}
     if recent is not None:
+        state["recent_ids"] = [_plain_cells(cells) for cells in recent.ids.values()]
         arrays |= {
             "recent/starts": recent.starts,
             "recent/steps": recent.steps,
@@ -60,16 +63,28 @@ def restore_forecast(estimator: Any, state: dict[str, Any], arrays: dict[str, np
         float(state["floor"]),
         np.nan if score is None else float(score),
     )
-    estimator.effects_, estimator.scales_, estimator.changes_ = Effects(arrays["effects"]), arrays["scales"], arrays["changes"]
-    estimator.deviations_, (measure, exponent) = arrays["deviations"], state["recent"]
+    estimator.effects_, estimator.scales_ = Effects(arrays["effects"]), arrays["scales"]
+    estimator.measures_ = Measures(arrays["measures/own"], arrays["measures/typical"], float(state["level"]))
+    measure, exponent = state["recent"]
     estimator.bands_ = Bands(arrays["bands/quantiles"], arrays["bands/spread"], (int(measure), float(exponent)))
     estimator.recent_ = None
     if "recent/values" in arrays:
         values = np.split(arrays["recent/values"], np.cumsum(arrays["recent/steps"])[:-1])
-        ids = {name: np.array(cells) for name, cells in zip(estimator.roles_.ids, zip(*estimator.ids_, strict=True), strict=True)}
+        ids = dict(zip(estimator.roles_.ids, map(_revive_cells, state["recent_ids"]), strict=True))
         columns = (*estimator.roles_.targets, *estimator.covariates_.owners)
         estimator.recent_ = Panel(estimator.calendar_, ids, arrays["recent/starts"], values, columns)
 
 
-def _plain_id(cell: Any) -> Any:
-    return cell if isinstance(cell, (bool, int, float, str)) else str(cell)
+def _plain_cells(cells: np.ndarray) -> dict[str, Any]:
+    """Ids as the user has them."""
+    kind = cells.dtype.kind
+    return {
+        "dtype": str(cells.dtype) if kind in "biufM" else "object",
+        "values": cells.astype(str if kind == "M" else object).tolist(),
+    }
+
+
+def _revive_cells(state: dict[str, Any]) -> np.ndarray:
+    if not state["dtype"].startswith(("bool", "int", "uint", "float", "datetime64", "object")):
+        raise ValueError(f"unknown dtype {state['dtype']!r}")
+    return np.array(state["values"], dtype=state["dtype"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from tabdl.panel import Panel, group_rows, make_panel, name_series
 from tabdl.timeline import as_names, with_index
 from tabdl.times import Calendar, TimeType, read_times
 
+OUTPUT = re.compile(r"mean|q(0(\.\d+)?|1)")  # columns of forecasts
 Names = str | Sequence[str] | None
 
 
@@ -48,6 +50,12 @@ class Roles:
         if twice:
             raise ParameterError(
                 f"column {twice[0]!r} has two roles, expected one of time, id, target, known, past, static; choose"
+            )
+        taken = [n for n in (roles.time, *roles.ids) if OUTPUT.fullmatch(n) or (n == "target" and len(roles.targets) > 1)]
+        if taken:
+            raise ParameterError(
+                f"column {taken[0]!r}: expected another name for a column of times or ids, forecasts have a column of that name; "
+                "rename it"
             )
         return roles
 

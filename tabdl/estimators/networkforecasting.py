@@ -89,7 +89,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
 
     def _in_order(self, windows: Windows, targets: int) -> Windows:
         """By id and step, whatever the order of the table."""
-        by_id = sorted(range(len(self.ids_)), key=lambda i: [str(cell) for cell in self.ids_[i]])
+        by_id = sorted(range(len(self.ids_)), key=lambda i: [cell or "" for cell in self.ids_[i]])
         rank = np.empty(len(by_id), int)
         rank[by_id] = np.arange(len(by_id))
         whose = windows.series
@@ -140,7 +140,8 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
             return
         whose, forecast = judged.windows.series, judged.forecast(found, self.share_)
         off = errors_of(judged.model, forecast, judged.windows)
-        self.bands_ = learn_bands(off, whose, self._usual[whose], self._measure_recent(judged.windows.seen), series)
+        usual, recent = self.measures_.own[whose], self.measures_.recent(judged.model, judged.windows)
+        self.bands_ = learn_bands(off, whose, usual, recent, series)
 
     def _prepare(self, spec: Spec) -> None:
         self.encoder_, self._live = Shapes(spec), Live()
@@ -168,9 +169,8 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
 
     def _correct(self, windows: Windows, forecast: np.ndarray, features: np.ndarray) -> np.ndarray:
         """The forecast with the network's share."""
-        model, whose = self.forecasts_, windows.series
-        usual = np.where(whose < 0, volatility(model, windows.seen), self.changes_[whose])
-        unit = window_units(model, windows, usual)
+        model = self.forecasts_
+        unit = window_units(model, windows, self.measures_.usual(model, windows)[:, 0])
         arrays = self._arrays(model, windows, forecast, unit, features, len(self.roles_.targets))
         found = np.clip(self._mean_outputs([arrays]), -MOST_RESIDUAL, MOST_RESIDUAL)
         return add_residual(model, forecast, self.share_ * unit[:, None] * found)

@@ -1,0 +1,95 @@
+"""Series that a forecaster knows by their ids, and those that it does not know."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import tabdl
+from tabdl.errors import ParameterError
+
+STEPS, HORIZON = 100, 5
+
+
+def table(size: float = 1.0, names: tuple[Any, ...] = (1, 2)) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    parts = []
+    for name, level in zip(names, (5.0, 8.0), strict=True):
+        values = size * (level + np.sin(np.arange(STEPS) * 2 * np.pi / 7) + 0.2 * level * rng.normal(size=STEPS))
+        parts.append(pd.DataFrame({"id": name, "t": pd.date_range("2024-01-01", periods=STEPS), "y": values}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def fit(rows: pd.DataFrame, **params: Any) -> Any:
+    return tabdl.RidgeForecaster(**{"horizon": HORIZON, "time": "t", "id": "id", "target": "y"} | params).fit(rows)
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e5])
+@pytest.mark.parametrize("shift", [-8.0, 0.0, 100.0], ids=["values", "counts", "logarithms"])
+def test_intervals_of_an_unknown_series_are_of_a_sensible_size(size: float, shift: float) -> None:
+    rows = table(size).assign(y=lambda t: t["y"] + size * shift)
+    rows["y"] = rows["y"].where((rows.index % 20 > 0) | (shift != 0), 0.0)
+    model = fit(rows)
+    assert model.forecasts_.log == (shift > 0)
+    usual = model.predict()
+    width = (usual["q0.9"] - usual["q0.1"]).mean()
+    level = rows["y"].median()
+    for steps in (1, 3, 40):
+        new = pd.DataFrame({"id": 9, "t": pd.date_range("2024-01-01", periods=steps), "y": level})
+        found = model.predict(new)
+        assert 0.1 * width < (found["q0.9"] - found["q0.1"]).mean() < 4 * width
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(
+    "names",
+    [(1, 2), ("1", "2"), (1.0, 2.5), (True, False), (datetime.date(2020, 1, 1), datetime.date(2021, 1, 1)), (1, "x")],
+    ids=lambda names: type(names[1]).__name__,
+)
+@pytest.mark.filterwarnings("ignore:.*contains rows")
+def test_ids_of_every_type_are_known_again_from_a_file(names: tuple, keep: bool, tmp_path: Any) -> None:
+    rows = table(names=names)
+    model = fit(rows, keep_history=keep)
+    expected = model.predict()
+    loaded = tabdl.load(tabdl.save(model, tmp_path / "model.tabdl"))
+    found = loaded.predict(None if keep else rows)
+    pd.testing.assert_frame_equal(found, expected)
+    assert loaded.ids_ == model.ids_
+
+
+def test_ids_are_compared_as_texts_and_come_back_as_given() -> None:
+    model = fit(table(names=("1", "2"))).fit(table(names=("1", "2")))
+    expected = model.predict()
+    found = model.predict(table(names=(1, 2)))
+    assert found["id"].dtype.kind == "i"
+    np.testing.assert_array_equal(found["q0.9"], expected["q0.9"])
+    mixed = table(names=("1", "2")).astype({"id": object})
+    mixed.loc[::2, "id"] = mixed["id"][::2].astype(int)
+    np.testing.assert_array_equal(fit(mixed).predict()["mean"], expected["mean"])
+    rows = table(names=(1, 2)).assign(promo=np.arange(2 * STEPS) % 2)
+    future = pd.DataFrame(
+        {"id": np.repeat(["1", "2"], HORIZON), "t": [*pd.date_range("2024-04-10", periods=HORIZON)] * 2, "promo": 1}
+    )
+    assert len(fit(rows, known="promo").predict(future=future)) == 2 * HORIZON
+
+
+@pytest.mark.parametrize("column, roles", [("mean", {"id": "mean"}), ("q0.1", {"time": "q0.1"}), ("target", {"id": "target"})])
+def test_names_of_forecasts_are_no_names_of_columns(column: str, roles: dict[str, str]) -> None:
+    rows = table().assign(other=1.0).rename(columns={next(iter(roles)).replace("time", "t"): column})
+    targets = ("y", "other") if column == "target" else "y"
+    with pytest.raises(ParameterError, match=f"column {re.escape(repr(column))}: expected another name"):
+        fit(rows, target=targets, **roles)
+    assert len(fit(table().rename(columns={"y": "mean"}), target="mean").predict()) == 2 * HORIZON
+
+
+def test_one_level_is_refused_by_name() -> None:
+    for levels in (0.8, (80,), (0.0,)):
+        with pytest.raises(
+            ParameterError, match=r"levels=.* expected shares between 0 and 1 such as \(0.8, 0.95\); give a tuple"
+        ):
+            fit(table()).predict(levels=levels)
