@@ -68,7 +68,7 @@ class Roles:
 class History:
     """A table that was read. whole: its columns are targets, known and past features. panel: up to the last known target.
 
-    features: of each series (steps, known and past features), without gaps. static: a row for each series, at fit alone.
+    features: of each series (steps, known and past features), without gaps. static: a row for each series.
     """
 
     whole: Panel
@@ -91,11 +91,14 @@ class History:
 
 
 def read_rows(
-    table: Any, roles: Roles, names: Sequence[str], calendar: Calendar | None, what: str
+    table: Any, roles: Roles, names: Sequence[str], calendar: Calendar | None, what: str, others: Sequence[str] = ()
 ) -> tuple[Frame, np.ndarray, TimeType]:
-    """The frame of the named columns, and its times. calendar: of an earlier table. what: the table's name in messages."""
+    """The frame of the named columns and of others that are there, and its times.
+
+    calendar: of an earlier table. what: the table's name in messages.
+    """
     table = with_index(table, roles.time)
-    frame = read_frame(table, only=names)
+    frame = read_frame(table, only=[*names, *others])
     missing = [name for name in names if name not in frame.columns]
     if missing:
         raise SchemaError(
@@ -127,14 +130,14 @@ def read_targets(frame: Frame, names: Sequence[str]) -> np.ndarray:
 def read_history(table: Any, roles: Roles, covariates: Covariates | None, calendar: Calendar | None, what: str) -> History:
     """covariates, calendar: of an earlier table, which this one must fit; None: learned from this one."""
     names = [name for name in roles.names if calendar is None or name not in roles.static]
-    frame, times, type = read_rows(table, roles, names, calendar, what)
+    frame, times, type = read_rows(table, roles, names, calendar, what, roles.static)
     targets = read_targets(frame, roles.targets)
     known = np.flatnonzero(np.isfinite(targets).any(axis=1))
     learned = covariates or Covariates.learn(frame.take(known) if len(known) else frame, [*roles.known, *roles.past])
     numbers = np.concatenate([targets, learned.encode(frame, what)], axis=1)
     ids = {name: frame.columns[name] for name in roles.ids}
     panel = make_panel(times, type, ids, numbers, [*roles.targets, *learned.owners], calendar)
-    static = read_static(frame, roles, frame.rows) if calendar is None else None
+    static = read_static(frame, roles, frame.rows)
     kept = _with_values(panel, roles.targets, what)
     if len(kept) < len(panel):
         panel, static = panel.take(kept), None if static is None else static.take(kept)
@@ -161,8 +164,8 @@ def _with_values(panel: Panel, targets: Sequence[str], what: str) -> list[int]:
 
 
 def read_static(frame: Frame, roles: Roles, rows: int) -> Frame | None:
-    """The static columns with one row a series, in the order in which series first appear; None without such columns."""
-    if not roles.static:
+    """The static columns with one row a series, in the order in which series first appear; None where these are not told."""
+    if not roles.static or not set(roles.static) <= {*frame.columns}:
         return None
     codes, first = group_rows({name: frame.columns[name] for name in roles.ids}, rows)
     columns = {}

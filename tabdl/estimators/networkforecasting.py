@@ -65,6 +65,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
     encoder_: Shapes
     share_: float
     static_: dict[str, np.ndarray]
+    static_encoder_: TableEncoder | None
 
     def network_params(self) -> dict[str, Any]:
         """Values of the hyper-parameters that belong to the network, not to the table or to training."""
@@ -76,7 +77,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
     def _learn(self, fitted: Fitted, features: Features, static: Frame | None) -> Effects:
         tried = super()._learn(fitted, features, static)
         self.share_, self.weights_, self.history_, self.best_epoch_, self.sizes_ = 0.0, {}, {}, 0, {}
-        self.static_ = _encode_static(static, self.roles_.static, type(self).__name__)
+        self.static_encoder_, self.static_ = _encode_static(static, self.roles_.static, type(self).__name__)
         self._live = Live()
         longest, trial = max(part.steps for part in fitted.series), fitted.trial
         most = window_limit(seen_steps(trial), trial.horizon, len(features.past))
@@ -108,7 +109,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
                 part = windows.take(slice(start, start + AT_ONCE))
                 forecast = forecast_windows(model, part, features, tried, scale)
                 shown = window_features(features, part, seen_steps(model), model.horizon)
-                arrays = self._arrays(model, part, forecast, unit[start : start + AT_ONCE], shown, features.targets)
+                arrays = self._arrays(model, part, forecast, unit[start : start + AT_ONCE], shown)
                 parts.append(arrays | {"forecast": forecast})
             joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
             forecast = joined.pop("forecast")
@@ -149,13 +150,25 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
         self.target_ = Numbers(self.loss, np.zeros(spec.horizon), np.ones(spec.horizon), flat=False)
 
     def _arrays(
-        self, model: Forecasts, windows: Windows, forecast: np.ndarray, unit: np.ndarray, features: np.ndarray, targets: int
+        self,
+        model: Forecasts,
+        windows: Windows,
+        forecast: np.ndarray,
+        unit: np.ndarray,
+        features: np.ndarray,
+        static: Frame | None = None,
     ) -> dict[str, np.ndarray]:
-        """Inputs of the network by name; features: (windows, steps + horizon, features)."""
-        width = self.covariates_.width
+        """Inputs of the network by name; features: (windows, steps + horizon, features). static: of the series of the windows."""
+        width, targets = self.covariates_.width, len(self.roles_.targets)
         arrays = encode_windows(model, windows, forecast, unit, features, width, self._is_past(features.shape[2]))
-        whose = np.where(windows.series < 0, -1, windows.series // targets)
-        return arrays | {name: table[whose] for name, table in self.static_.items()}
+        unknown, whose = windows.series < 0, np.where(windows.series < 0, -1, windows.series // targets)
+        found = {name: table[whose] for name, table in self.static_.items()}
+        if self.static_encoder_ is not None and static is not None and unknown.any():
+            told = self.static_encoder_.encode(static, type(self).__name__)
+            rows = np.flatnonzero(unknown) // targets
+            for name, cells in found.items():
+                cells[unknown] = told[name][rows]
+        return arrays | found
 
     # ---- predict ---------------------------------------------------------------------------------------------------
 
@@ -165,13 +178,13 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
             return forecast
         steps = seen_steps(self.forecasts_) + self.horizon_
         features = np.stack([self._ahead(past, known, i)[-steps:] for i in range(len(past.panel))])
-        return self._correct(windows, forecast, np.repeat(features, len(self.roles_.targets), axis=0))
+        return self._correct(windows, forecast, np.repeat(features, len(self.roles_.targets), axis=0), past.static)
 
-    def _correct(self, windows: Windows, forecast: np.ndarray, features: np.ndarray) -> np.ndarray:
+    def _correct(self, windows: Windows, forecast: np.ndarray, features: np.ndarray, static: Frame | None = None) -> np.ndarray:
         """The forecast with the network's share."""
         model = self.forecasts_
         unit = window_units(model, windows, self.measures_.usual(model, windows)[:, 0])
-        arrays = self._arrays(model, windows, forecast, unit, features, len(self.roles_.targets))
+        arrays = self._arrays(model, windows, forecast, unit, features, static)
         found = np.clip(self._mean_outputs([arrays]), -MOST_RESIDUAL, MOST_RESIDUAL)
         return add_residual(model, forecast, self.share_ * unit[:, None] * found)
 
@@ -192,16 +205,21 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
         state, arrays = super()._own_state()
         fitted, weights = self._fitted_state()
         spec = asdict(self.encoder_.spec) if weights else None
-        state |= {"network": {"fitted": fitted, "share": self.share_, "spec": spec}}
-        named = {f"weights/{k}": v for k, v in weights.items()} | {f"static/{k}": v for k, v in self.static_.items()}
-        return state, arrays | named
+        static, parts = self.static_encoder_.state() if self.static_encoder_ is not None else (None, {})
+        state |= {"network": {"fitted": fitted, "share": self.share_, "spec": spec, "static": static}}
+        for kind, some in (("weights", weights), ("static", self.static_), ("encoder", parts)):
+            arrays |= {f"{kind}/{name}": array for name, array in some.items()}
+        return state, arrays
 
     def _restore_own(self, state: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         super()._restore_own(state, arrays)
         network = state["network"]
         self.share_ = float(network["share"])
-        self.static_ = {k.removeprefix("static/"): v for k, v in arrays.items() if k.startswith("static/")}
-        weights = {k.removeprefix("weights/"): v for k, v in arrays.items() if k.startswith("weights/")}
+        weights, self.static_, parts = (
+            {name.removeprefix(kind): array for name, array in arrays.items() if name.startswith(kind)}
+            for kind in ("weights/", "static/", "encoder/")
+        )
+        self.static_encoder_ = None if network["static"] is None else TableEncoder.from_state(network["static"], parts)
         if network["spec"] is not None:
             self._prepare(Spec(**network["spec"] | {"categories": tuple(map(int, network["spec"]["categories"]))}))
         self._restore_fitted(network["fitted"], weights)
@@ -228,17 +246,18 @@ def _spec(arrays: dict[str, np.ndarray], static: dict[str, np.ndarray]) -> Spec:
     return Spec(numbers, flags, categories, steps, channels, horizon=horizon, future=future)
 
 
-def _encode_static(static: Frame | None, names: Sequence[str], owner: str) -> dict[str, np.ndarray]:
-    """Inputs of each series by name, and last of one that is not known: no arrays without columns that differ."""
+def _encode_static(static: Frame | None, names: Sequence[str], owner: str) -> tuple[TableEncoder | None, dict[str, np.ndarray]]:
+    """Inputs of each series by name, and last of one that is not known: none without columns that differ."""
     if static is None or static.rows < 2:
-        return {}
+        return None, {}
     frame = replace(static, columns={name: static.columns[name] for name in names})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a column that differs in each series, or in none, tells networks nothing
         try:
             schema = Schema.infer(frame)
         except SchemaError:
-            return {}
-    arrays = TableEncoder(schema).fit(schema.read(frame, owner)).encode(frame)
+            return None, {}
+    encoder = TableEncoder(schema).fit(schema.read(frame, owner))
+    arrays = encoder.encode(frame)
     unknown = {name: np.full_like(array[:1], UNSEEN if name == "categories" else 0) for name, array in arrays.items()}
-    return {name: np.concatenate([array, unknown[name]]) for name, array in arrays.items()}
+    return encoder, {name: np.concatenate([array, unknown[name]]) for name, array in arrays.items()}

@@ -118,9 +118,12 @@ def check_repeatable(case: ForecastCase) -> None:
 def check_new_series(case: ForecastCase) -> None:
     """Unknown ids, series shorter than what a forecast sees, one series alone: all are forecast."""
     new = case.table[case.table["shop"] == "Bergen"].assign(shop="Molde")
+    usual = case.plain.predict()
     for steps in (1, 3, 30):
         found = case.plain.predict(new.tail(steps))
         require(set(found["shop"]) == {"Molde"} and np.isfinite(numbers(found)).all(), f"{steps} steps of a new series")
+        wide = float((found["q0.9"] - found["q0.1"]).mean() / (usual["q0.9"] - usual["q0.1"]).mean())
+        require(0.1 < wide < 10, f"{steps} steps of a new series: intervals {wide:.2g} times as wide as those of the others")
     alone = case.new(id=None).fit(new.drop(columns="shop"))
     require(len(alone.predict()) == HORIZON, "one series should need no id")
 

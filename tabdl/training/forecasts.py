@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from tabdl.encoding.windows import Series, window_blocks
-from tabdl.training.linear import LEAST_KNOWN, Choice, Sums, change, repeat_seasons, search, solve, sum_windows
+from tabdl.training.linear import LEAST_KNOWN, PENALTIES, STRONG, Choice, Sums, change, repeat_seasons, search, solve, sum_windows
 
 MOST_LOOKBACK = 720
 SHARE = 0.75  # of the steps of a series that are seen at once
@@ -122,7 +122,8 @@ def _fit_scale(start: Forecasts, series: list[Series], lookbacks: list[int], sea
     total = add([*blocks, *between])
     judged = cut_windows(start, series, held, 0, JUDGED_WINDOWS)
     if not held or not blocks[0].windows or np.isnan(judged.after).all():
-        final = replace(start, kernel=solve(total, [Choice(min(lookbacks), 1, 1.0)], season))
+        only = Choice(min(lookbacks), 1, STRONG if total.windows >= season else PENALTIES[-1])
+        final = replace(start, kernel=solve(total, [only], season))
         final = replace(final, mixture=np.zeros((len(series), len(start.naives))))
         return Fitted(final, final, 0, series, [(final, longest, 0)])
     before = add([*blocks[1:], *between[1:]])
