@@ -146,10 +146,10 @@ class SequenceNetwork(TableNetwork):
         options=("channel", "series"),
     )
     channels_first: bool = param(False, "whether arrays are (rows, channels, steps), and lists of (channels, steps)")
-    id: str | None = param(
+    id: str | tuple[str, ...] | None = param(
         None,
-        "column of a long table, one row a step, that names the series; y has one entry a series, in order of first appearance "
-        "or with the ids as its pandas index, or is the name of a column",
+        "column, or columns, of a long table, one row a step, that name the series; y has one entry a series, in order of first "
+        "appearance or with the ids as its pandas index, or is the name of a column",
     )
     time: str | None = param(None, "column of a long table that orders the steps of a series; None: as they come")
     reads = ("numbers", "flags", "categories", "sequence", "mask", "future")

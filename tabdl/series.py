@@ -134,15 +134,16 @@ def _array(row: Any, i: int) -> np.ndarray:
 
 
 def collect(
-    columns: dict[str, np.ndarray], id: str, time: str | None, series: Iterable[str] | None = None
+    columns: dict[str, np.ndarray], id: str | Sequence[str], time: str | None, series: Iterable[str] | None = None
 ) -> tuple[dict[str, np.ndarray], list[Any]]:
-    """A long table, one row a step, -> (one row a series, in order of first appearance; their ids).
+    """A long table, one row a step, -> (one row a series, in order of first appearance; their ids, tuples of several columns).
 
     columns: in canonical form. time: orders the steps; where it is irregular, a channel `log_step` has the logarithm of how far
     the last step lies back. series: columns that hold channels; None: those that vary within an id; the
     others keep one cell a row.
     """
-    for role, name in (("id", id), ("time", time)):
+    keys = [id] if isinstance(id, str) else [*id]
+    for role, name in (*(("id", key) for key in keys), ("time", time)):
         if name is not None and name not in columns:
             raise SchemaError(
                 f"{role}={name!r} expects a column of X, which has none of that name; name one of {list(columns)[:9]}"
@@ -150,19 +151,20 @@ def collect(
     from tabdl.panel import group_rows, name_series
     from tabdl.times import read_moments
 
-    codes, first = group_rows({id: columns[id]}, len(columns[id]))
+    ids = {key: columns[key] for key in keys}
+    codes, first = group_rows(ids, len(columns[keys[0]]))
     moments = np.arange(len(codes)) if time is None else read_moments(columns[time], time)
     order = np.lexsort((moments, codes))
     twice = (np.diff(codes[order]) == 0) & (np.diff(moments[order]) == 0)
     if twice.any():
         row = order[int(np.argmax(twice)) + 1]
         raise SchemaError(
-            f"time={time!r} expects one row a time and id, received two in {name_series({id: columns[id][row]})} (row {row}); "
-            "drop one"
+            f"time={time!r} expects one row a time and id, received two in "
+            f"{name_series({key: cells[row] for key, cells in ids.items()})} (row {row}); drop one"
         )
     stops = np.flatnonzero(np.diff(codes[order])) + 1
     parts = np.split(order, stops)
-    names = [name for name in columns if name not in (id, time)]
+    names = [name for name in columns if name not in (*keys, time)]
     channels = _varying(columns, names, parts) if series is None else [name for name in names if name in set(series)]
     found = {
         name: read_cells([columns[name][part] for part in parts], name) if name in channels else columns[name][first]
@@ -171,7 +173,8 @@ def collect(
     distances = [np.diff(moments[part].astype(np.float64)) for part in parts]
     if STEP in set(series) if series is not None else _irregular(distances):
         found[STEP] = read_cells([np.log(np.append(np.nan, d)) for d in distances], STEP)
-    return found, columns[id][first].tolist()
+    named = [cells[first].tolist() for cells in ids.values()]
+    return found, named[0] if isinstance(id, str) else list(zip(*named, strict=True))
 
 
 def _varying(columns: dict[str, np.ndarray], names: list[str], parts: list[np.ndarray]) -> list[str]:

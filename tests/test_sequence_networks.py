@@ -187,6 +187,15 @@ def test_a_table_without_series_is_refused_where_a_cell_is_no_number() -> None:
 # ---- long tables -----------------------------------------------------------------------------------------------------
 
 
+def test_several_columns_name_series(of_long: Any) -> None:
+    table = LONG.assign(first=LONG["who"].str[:4], last=LONG["who"].str[4:].astype(int)).drop(columns="who")
+    y = pd.Series(Y, index=pd.MultiIndex.from_frame(table[["first", "last"]].drop_duplicates()))[::-1]
+    model = regressor(id=("first", "last"), time="at").fit(table, y)
+    np.testing.assert_array_equal(model.predict(table), of_long.predict(LONG))
+    with pytest.raises(SchemaError, match="id='third' expects a column of X"):
+        regressor(id=("first", "third"), time="at").fit(table, y)
+
+
 def test_targets_follow_their_ids(of_long: Any) -> None:
     expected = of_long.predict(LONG)
     turned = pd.Series(Y, index=IDS)[::-1]
