@@ -23,6 +23,12 @@ def test_batch_size_becomes_a_plan(batch_size, batch, steps):
     assert (plan.batch, plan.steps, plan.chunks) == (batch, steps, 40 if batch_size == 1 else 1)
 
 
+def test_some_networks_take_fewer_rows_of_small_tables():
+    assert make_settings(tabdl.LITEClassifier(), 160, 3, partial=False).plan.steps == 10
+    assert make_settings(tabdl.LITEClassifier(batch_size=32), 160, 3, partial=False).plan.steps == 5
+    assert make_settings(tabdl.InceptionClassifier(), 160, 3, partial=False).plan.steps == 5
+
+
 def test_automatic_epochs_follow_the_steps_and_given_ones_stay():
     assert settings().epochs == 50
     assert settings(batch_size=1).epochs == 12

@@ -25,7 +25,8 @@ class Trainable(Parameters):
     )
     batch_size: int | str = param(
         "auto",
-        "most rows in a step; 'auto': 32 below 1,000 rows, then 64, 128, 256 up to 100,000 and 1,024 above; 'full': all rows",
+        "most rows in a step; 'auto': 32 below 1,000 rows (16 of LITE), then 64, 128, 256 up to 100,000 and 1,024 above; "
+        "'full': all rows",
         low=1,
         options=("auto", "full"),
     )
