@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TABLE = re.compile(r"\.(csv|tsv|txt|parquet|pq)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
+DIALECT_LINES = 200  # of a CSV file, that tell how it is written
+_DIALECT_LINES = 200  # of a CSV file, that tell how it is written
 _SEPARATORS = ("\t", ";", "|")
 _LEADING_ZERO = r"\s*0\d+\s*"
 
@@ -46,10 +49,10 @@ def read_table(path: str | Path, text: Iterable[str] | None = None) -> pd.DataFr
     if is_parquet(path):
         return Parquet(path).read().to_pandas()
     with _translated(path):
-        separator = _separator(path)
-        frame = _csv(path, separator, dtype=dict.fromkeys(text or (), str))
+        dialect = _dialect(path)
+        frame = _csv(path, dialect, dtype=dict.fromkeys(text or (), str))
         numbers = [c for c in frame.columns if frame[c].dtype.kind in "iuf"] if text is None else []
-        return frame.assign(**_zero_padded(path, separator, numbers))
+        return frame.assign(**_zero_padded(path, dialect, numbers))
 
 
 def read_chunks(path: str | Path, text: Iterable[str], rows: int = 50_000) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
@@ -61,9 +64,9 @@ def read_chunks(path: str | Path, text: Iterable[str], rows: int = 50_000) -> It
             yield values, values
         return
     with _translated(path):
-        separator = _separator(path)
-        values = _csv(path, separator, dtype=dict.fromkeys(text, str), chunksize=rows)
-        cells = _csv(path, separator, dtype=str, keep_default_na=False, chunksize=rows)
+        dialect = _dialect(path)
+        values = _csv(path, dialect, dtype=dict.fromkeys(text, str), chunksize=rows)
+        cells = _csv(path, dialect, dtype=str, keep_default_na=False, chunksize=rows)
     with values, cells:
         while pair := _next(path, values, cells):
             yield pair
@@ -159,20 +162,24 @@ def _check(path: str | Path) -> None:
         raise SchemaError(f"expected a .csv (also .gz, .bz2, .xz, .zip) or .parquet file, received {path}; rename or convert it")
 
 
-def _csv(path: str | Path, separator: str, **options: Any) -> Any:
-    return _pandas().read_csv(path, sep=separator, low_memory=False, index_col=False, **options)
+def _csv(path: str | Path, dialect: dict[str, str], **options: Any) -> Any:
+    return _pandas().read_csv(path, low_memory=False, index_col=False, **dialect, **options)
 
 
-def _zero_padded(path: str | Path, separator: str, columns: list[str]) -> dict[str, pd.Series]:
-    cells = _csv(path, separator, dtype=str, usecols=columns) if columns else {}
+def _zero_padded(path: str | Path, dialect: dict[str, str], columns: list[str]) -> dict[str, pd.Series]:
+    cells = _csv(path, dialect, dtype=str, usecols=columns) if columns else {}
     return {name: cells[name] for name in columns if cells[name].str.fullmatch(_LEADING_ZERO).any()}
 
 
-def _separator(path: str | Path) -> str:
-    """Comma, unless another usual separator splits the header into more cells."""
+def _dialect(path: str | Path) -> dict[str, str]:
+    """A comma separates, unless another usual separator splits the header into more cells; then decimals may have commas."""
     with _opened(path, "r", str(path)) as text:
-        header = text.readline()
-    return max((",", *_SEPARATORS), key=header.count)
+        lines = list(islice(text, _DIALECT_LINES))
+    header = lines[0] if lines else ""
+    separator = max((",", *_SEPARATORS), key=header.count)
+    cells = [cell.strip().strip('"') for line in lines[1:] for cell in line.split(separator)]
+    commas, points = (sum(bool(re.fullmatch(rf"-?\d+{mark}\d+", cell)) for cell in cells) for mark in (",", r"\."))
+    return {"sep": separator, "decimal": "," if separator != "," and commas > points else "."}
 
 
 @contextmanager

@@ -36,6 +36,15 @@ def test_finds_the_separator(tmp_path: Path, separator: str) -> None:
     assert read_table(tmp_path / "t.csv").shape == (3, 4)
 
 
+@pytest.mark.parametrize("cell, value", [("12,5", 12.5), ("-0,5", -0.5), ("12.5", 12.5)])
+def test_decimal_commas(tmp_path: Path, cell: str, value: float) -> None:
+    (tmp_path / "t.csv").write_text(f"x;text;n\n{cell};a, b;1\n{cell};c;2\n")
+    assert read_table(tmp_path / "t.csv").to_dict("list") == {"x": [value] * 2, "text": ["a, b", "c"], "n": [1, 2]}
+    (values, cells), *_ = read_chunks(tmp_path / "t.csv", ["text"])
+    assert values["x"].tolist() == [value] * 2
+    assert cells["x"].tolist() == [cell] * 2
+
+
 def test_byte_order_mark_is_not_part_of_a_name(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes("\ufeffa,b\n1,2\n".encode())
     assert list(read_table(tmp_path / "t.csv").columns) == ["a", "b"]

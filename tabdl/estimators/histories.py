@@ -118,7 +118,8 @@ def read_targets(frame: Frame, names: Sequence[str]) -> np.ndarray:
         try:
             numbers = cells.astype(np.float64) if cells.dtype.kind in "iufb" else parse_numbers(name, cells, None)[0]
         except SchemaError as error:
-            raise TargetError(f"target: {error}") from None
+            found = str(error).partition(";")[0]
+            raise TargetError(f"target: {found}; make its cells numbers, decimal commas by read_csv(..., decimal=',')") from None
         if np.isinf(numbers).any():
             raise TargetError(
                 f"target {name!r}: received infinity in row {int(np.argmax(np.isinf(numbers)))}; give NaN for a gap"
