@@ -70,10 +70,11 @@ class Panel:
         size = self.calendar.frequency.step
         return self.starts[series] + size * (len(self.values[series]) + np.arange(horizon))
 
-    def times(self, series: int) -> Any:
-        """Times of a series in the user's type."""
-        size = self.calendar.frequency.step
-        return self.calendar.write(self.starts[series] + size * np.arange(len(self.values[series])))
+    def places(self, series: int, horizon: int = 0) -> np.ndarray:
+        """Times of a series for a picture; of the next `horizon` steps, where that is not 0."""
+        steps = self.calendar.frequency.step * np.arange(len(self.values[series]))
+        axis = self.axis_after(series, horizon) if horizon else self.starts[series] + steps
+        return self.calendar.type.place(self.calendar.frequency.from_axis(axis))
 
 
 def name_series(cells: Mapping[str, Any]) -> str:

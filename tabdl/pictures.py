@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tabdl.times import read_times
+
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#4a5568"
 MOST_SERIES = 6  # panels of a picture of forecasts
 
@@ -79,6 +81,7 @@ def plot_backtest(
     """
     from matplotlib.figure import Figure
 
+    forecasts = _place_times(forecasts, [time, "origin"])
     methods = list(by_origin.index.get_level_values("method").unique())
     groups: list[tuple[Any, Any]] = list(forecasts.groupby(keys, sort=False)) if keys else [((), forecasts)]
     rows = min(len(groups), most)
@@ -99,6 +102,15 @@ def plot_backtest(
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
+
+
+def _place_times(frame: Any, columns: list[str]) -> Any:
+    """The frame with columns of times as matplotlib can place them: texts would be categories, each with a tick."""
+    import pandas as pd
+
+    values, type = read_times(pd.DataFrame({"time": pd.concat([frame[column] for column in columns])}), "time")
+    parts = np.split(type.place(type.to_clock(values)), len(columns))
+    return frame.assign(**dict(zip(columns, parts, strict=True)))
 
 
 def _draw_fans(panel: Any, group: Any, methods: list[str], time: str) -> None:

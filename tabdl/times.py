@@ -96,6 +96,10 @@ class TimeType:
         """The clock that steps follow -> the one on the wall."""
         return values if self.local or self.zone is None else _move(values, self.zone, to_wall=True)
 
+    def place(self, values: np.ndarray) -> np.ndarray:
+        """Numbers on the clock that steps follow -> what a picture can place: datetime64 of the wall clock, or numbers."""
+        return values if self.kind == "number" else self.to_wall(values).astype("datetime64[us]")
+
     def write(self, values: np.ndarray) -> Any:
         """Numbers on that clock -> a pandas array of the user's type."""
         import pandas as pd

@@ -30,7 +30,7 @@ def test_series_in_order_of_appearance_on_their_grids() -> None:
     assert panel.keys == [("b",), ("a",)]
     assert [part.tolist() for part in panel.column("sales")] == [[0, 1, 2, 3, 4, 5], [10, 11, 12, 13, 14, 15]]
     assert list(panel.calendar.write(panel.axis_after(1, 2))) == [pd.Timestamp("2024-01-07"), pd.Timestamp("2024-01-08")]
-    assert list(panel.times(0)) == list(pd.date_range("2024-01-01", periods=6))
+    assert list(pd.DatetimeIndex(panel.places(0))) == list(pd.date_range("2024-01-01", periods=6))
     assert panel.steps.tolist() == [6, 6]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import tabdl
 from tabdl.pictures import plot_backtest, plot_forecast, plot_history
 
 DAYS = pd.date_range("2024-01-01", periods=4)
@@ -72,6 +73,24 @@ def test_a_backtest_has_a_panel_a_series_and_one_of_scores(tmp_path):
     assert [bar.get_height() for bar in scores.patches] == [1, 2, 3, 4]
     assert [tick.get_text() for tick in scores.get_xticklabels()] == ["2024-01-01", "2024-01-03"]
     assert (tmp_path / "backtest.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_dates_that_are_texts_are_places_in_time():
+    written = {column: FORECASTS[column].dt.strftime("%d.%m.%Y") for column in ("day", "origin")}
+    plain, texts = (plot_backtest(f, BY_ORIGIN, ["shop"], "day").axes[0] for f in (FORECASTS, FORECASTS.assign(**written)))
+    for line, same in zip(texts.lines, plain.lines, strict=True):
+        np.testing.assert_array_equal(
+            np.asarray(line.get_xdata(), "datetime64[us]"), np.asarray(same.get_xdata(), "datetime64[us]")
+        )
+
+
+def test_a_fan_places_dates_that_are_texts():
+    days = pd.date_range("2024-01-01", periods=60)
+    table = pd.DataFrame({"day": days.strftime("%d.%m.%Y"), "y": np.arange(60.0)})
+    figure = tabdl.RidgeForecaster(horizon=3, time="day", target="y").fit(table).plot_forecast()
+    history, forecast = (np.asarray(line.get_xdata(), "datetime64[us]") for line in figure.axes[0].lines)
+    assert history[-1] == days[-1]
+    assert forecast.tolist() == pd.date_range("2024-03-01", periods=3).to_pydatetime().tolist()
 
 
 @pytest.mark.parametrize("most", [1, 2])

@@ -331,11 +331,11 @@ class PanelForecaster(Parameters, BaseEstimator):
         panel, targets, horizon = self._read(history).panel, self.roles_.targets, self.horizon_
         parts = [forecast.iloc[start : start + horizon] for start in range(0, len(forecast), horizon)]
         titles = [f"{target}, {panel.name(i)}" if self.roles_.ids else target for i in range(len(panel)) for target in targets]
-        times = [panel.times(i) for i in range(len(panel)) for _ in targets]
+        times, ahead = ([panel.places(i, steps) for i in range(len(panel)) for _ in targets] for steps in (0, horizon))
         values = [column for part in panel.values for column in part[:, : len(targets)].T]
         past = [(title, when, v[-3 * self.lookback_ :]) for title, when, v in zip(titles, times, values, strict=True)]
         past = [(title, when[-len(v) :], v) for title, when, v in past]
-        return plot_forecast(past, [(part[self.roles_.time], part) for part in parts], self.roles_.time, path)
+        return plot_forecast(past, list(zip(ahead, parts, strict=True)), self.roles_.time, path)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "forecasts_"):
