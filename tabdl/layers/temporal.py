@@ -67,13 +67,13 @@ def convolve(
     causal: a step sees itself and those before it. depthwise: one filter a channel, then a linear map of the channels.
     A step of 32 series of 300 steps, 64 channels and a kernel of 8 takes 8 ms, with `conv` 12.
     """
-    padding = {"padding": "valid" if causal else "same", "dilation_rate": dilation, "use_bias": bias}
+    padding = {"padding": "valid" if causal else "same", "use_bias": bias}
     x = ops.pad(hide(x, mask), ((0, 0), (dilation * (kernel_size - 1), 0), (0, 0))) if causal else hide(x, mask)
-    if depthwise:
-        layer = keras.layers.SeparableConv1D(channels, kernel_size, depthwise_initializer="he_normal", **padding)
-    else:
-        layer = keras.layers.Conv1D(channels, kernel_size, kernel_initializer="he_normal", **padding)
-    return layer(x)
+    if depthwise:  # steps as the rows of a picture one column wide: TensorFlow's gradient is 1.5 to 7 times as fast
+        size, dilated, init = (kernel_size, 1), (dilation, 1), "he_normal"
+        layer = keras.layers.SeparableConv2D(channels, size, dilation_rate=dilated, depthwise_initializer=init, **padding)
+        return ops.squeeze(layer(ops.expand_dims(x, 2)), 2)
+    return keras.layers.Conv1D(channels, kernel_size, dilation_rate=dilation, kernel_initializer="he_normal", **padding)(x)
 
 
 def activate(x: Any, mask: Any, dropout: float = 0.0) -> Any:
