@@ -104,7 +104,9 @@ def is_list(X: Any) -> bool:
 
 def is_list_of_series(X: Any) -> bool:
     """Whether a list holds a series a row, as arrays or tables (steps, channels), or as rows of unequal lengths."""
-    rows = [row for row in X if is_series(row)] if isinstance(X, (list, tuple)) else []
+    if not isinstance(X, (list, tuple)):
+        return False
+    rows = [row for row in X if is_series(row)]
     return any(_depth(row) > 1 for row in rows) or (len(rows) == len(X) and len({len(row) for row in rows}) > 1)
 
 
