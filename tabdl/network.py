@@ -163,9 +163,9 @@ class SequenceNetwork(TableNetwork):
 
         if inputs.future is not None:  # a window has no gaps: they were filled, and the mask only tells where
             told = layers.blocks.join(inputs.sequence, layers.horizon.as_channel(inputs.mask))
-            found = getattr(self, "forward")(replace(inputs, sequence=told, mask=None))  # noqa: B009  a subclass has it
+            found = super().features(replace(inputs, sequence=told, mask=None))
             return layers.horizon.add_future(found, inputs)
-        found = getattr(self, "forward")(inputs)  # noqa: B009
+        found = super().features(inputs)
         if inputs.sequence is None:
             return found
         return layers.blocks.join(found, inputs.numbers, inputs.flags, layers.categories.embed(inputs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from tabdl.times import read_times
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#4a5568"
+MOST_COUNTED = 20  # classes whose counts are written into a picture of confusion
 MOST_SERIES = 6  # panels of a picture of forecasts
 
 
@@ -28,6 +30,29 @@ def plot_history(history: dict[str, list[float]], best_epoch: int, title: str, p
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_title(title, loc="left")
     panels[-1].set_xlabel(f"epoch (dashed: best, {best_epoch})")
+    if path is not None:
+        figure.savefig(path, dpi=150)
+    return figure
+
+
+def plot_confusion(counts: np.ndarray, classes: Sequence[Any], title: str, path: str | os.PathLike[str] | None = None) -> Any:
+    """counts (true class, predicted class) as a matplotlib Figure, coloured by their share of the true class; saved to `path`."""
+    from matplotlib.figure import Figure
+
+    few = len(classes) <= MOST_COUNTED
+    side = 2.2 + (0.55 if few else 0.18) * len(classes)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    panel, shares = figure.subplots(), counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), count in np.ndenumerate(counts if few else counts[:0]):
+        panel.text(j, i, f"{count:,}", ha="center", va="center", fontsize=8, color="white" if shares[i, j] > 0.6 else "black")
+    names = [str(name) for name in classes]
+    upright = max(map(len, names)) <= 3
+    panel.set_xticks(range(len(names)), names, fontsize=8, rotation=0 if upright else 90)
+    panel.set_yticks(range(len(names)), names, fontsize=8)
+    panel.set(xlabel="predicted class", ylabel="true class")
+    panel.set_title(title, loc="left", fontsize=10)
+    figure.colorbar(image, ax=panel, label="share of the true class", shrink=0.8)
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure

@@ -94,6 +94,17 @@ def test_plot_history_writes_a_picture(fitted, tmp_path):
     assert "matplotlib.pyplot" not in str(type(figure.canvas.manager)), "no window is opened"
 
 
+def test_plot_confusion_counts_what_is_taken_for_what(fitted):
+    truth = np.where(np.arange(ROWS) < 3, 7, Y)
+    panel = fitted.plot_confusion(X, truth).axes[0]
+    expected = pd.crosstab(truth, fitted.predict(X)).reindex(index=[*fitted.classes_, 7], columns=fitted.classes_)
+    counts = np.array([int(text.get_text()) for text in panel.texts]).reshape(len(expected), -1)
+    np.testing.assert_array_equal(counts[:, :-1], expected.fillna(0))
+    assert not counts[:, -1].any()
+    named = fitted.plot_confusion(X.assign(bought=truth), "bought").axes[0]
+    assert named.get_title(loc="left") == panel.get_title(loc="left")
+
+
 def test_html_shows_schema_and_curve_only_when_fitted(fitted):
     html = fitted._repr_html_()
     curve = ET.fromstring(re.search(r"<svg.*?val_log_loss.*?</svg>", html, re.DOTALL).group())

@@ -150,13 +150,6 @@ def test_history_is_where_a_forecast_begins(model: Any) -> None:
     pd.testing.assert_frame_equal(one, model.predict()[HORIZON:].reset_index(drop=True))
 
 
-def test_nothing_after_the_last_known_target_counts() -> None:
-    """Rows with covariates only are what is to be forecast; the promises have the same of `fit`."""
-    later = AFTER.assign(sales=np.nan, **{column: 1e6 for column in ("visitors",) if column in AFTER})
-    model = new().fit(PAST)
-    pd.testing.assert_frame_equal(model.predict(pd.concat([PAST, later])), model.predict(PAST))
-
-
 def test_late_targets_leave_what_is_known_of_their_steps(knowing: Any) -> None:
     """The table itself says what is known of the steps after the last known target."""
     late = pd.concat([PAST, AFTER.assign(sales=np.nan)])

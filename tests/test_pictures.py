@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import tabdl
-from tabdl.pictures import plot_backtest, plot_forecast, plot_history
+from tabdl.pictures import plot_backtest, plot_confusion, plot_forecast, plot_history
 
 DAYS = pd.date_range("2024-01-01", periods=4)
 FORECASTS = pd.DataFrame(
@@ -42,6 +42,17 @@ def test_figure_shows_loss_score_and_best_epoch(tmp_path):
 
 def test_figure_without_validation_has_one_panel():
     assert len(plot_history({k: v for k, v in HISTORY.items() if k != "val_auc"}, 3, "x").axes) == 1
+
+
+def test_confusion_counts_rows_and_colours_shares(tmp_path):
+    counts = np.array([[3, 1], [0, 1_000]])
+    figure = plot_confusion(counts, ["no", "yes"], "half", tmp_path / "confusion.png")
+    panel = figure.axes[0]
+    assert [text.get_text() for text in panel.texts] == ["3", "1", "0", "1,000"]
+    np.testing.assert_array_equal(panel.images[0].get_array(), [[0.75, 0.25], [0, 1]])
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["no", "yes"]
+    assert (tmp_path / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert not plot_confusion(np.eye(30, dtype=int), range(30), "many").axes[0].texts
 
 
 def test_a_fan_has_history_forecast_and_a_band_for_each_level(tmp_path):

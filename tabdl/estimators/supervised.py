@@ -175,6 +175,24 @@ class Classifier(ClassifierMixin, Estimator):
         y, sample_weight = named_cells(self, X, y, "y"), named_cells(self, X, sample_weight, "sample_weight")
         return float(super().score(X, y, sample_weight))
 
+    def plot_confusion(self, X: Any, y: Any, path: Any = None) -> Any:
+        """How many rows of each class are taken for which, as a matplotlib Figure; saved when `path` is given.
+
+        X: rows that the model has not learned from. y: their classes, or the name of a column of X.
+        """
+        from sklearn.metrics import confusion_matrix
+
+        from tabdl.pictures import plot_confusion
+
+        found = self.predict(X)
+        if found.ndim > 1:
+            raise TargetError("expected one class a row, received several labels; draw the confusion of each label by itself")
+        truth = _plain(named_cells(self, X, y, "y"))
+        classes = [*self.classes_, *sorted(set(truth.tolist()) - set(self.classes_.tolist()), key=str)]
+        counts = confusion_matrix(truth, found, labels=classes)
+        share = f"{np.trace(counts) / max(counts.sum(), 1):.1%} of {counts.sum():,} rows right"
+        return plot_confusion(counts, classes, f"{type(self).__name__}: {share}", path)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
