@@ -18,7 +18,7 @@ SAME_EVERYWHERE = (  # promises of files that know no backend: on a second one `
 )
 
 
-ONCE_A_NETWORK = (  # of series, whose classifier shows them in `make test`: what a regressor adds is its target
+ONCE_A_NETWORK = (  # its classifier shows them in `make test`: what a regressor adds is its target
     *("parameters", "pickle", "repeatable", "rows_alone", "strange_cells", "columns", "weights", "model", "continued"),
     *("members", "innocent", "forms", "empty_steps", "misfits"),
 )
@@ -31,7 +31,7 @@ def every_check() -> Iterator[Any]:
     second = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
     for name in models.catalogue():
         cls = models.load_class(name)
-        twin = name.endswith("Regressor") and not getattr(cls, "reads_tables", True)
+        twin = name.endswith("Regressor")
         for check in testing.checks(cls, **series_sizes(name)):
             promise = str(check).partition("-")[2]
             repeated = (second and promise in SAME_EVERYWHERE) or (twin and promise in ONCE_A_NETWORK)

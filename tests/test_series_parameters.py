@@ -212,8 +212,8 @@ def test_sizes_of_inception() -> None:
 def test_sizes_of_lite() -> None:
     model = features(LITE, width=5, kernel_size=12)
     assert convolutions(model) == [(12, 5), (6, 5), (3, 5)]
-    separable = layers_of(model, keras.layers.SeparableConv1D)
-    assert [(layer.kernel_size, layer.dilation_rate, layer.filters) for layer in separable] == [((6,), (2,), 5), ((3,), (4,), 5)]
+    separable = [(part.kernel_size, part.dilation_rate, part.filters) for part in layers_of(model, keras.layers.SeparableConv2D)]
+    assert separable == [((6, 1), (2, 1), 5), ((3, 1), (4, 1), 5)]
     assert model.output.shape == (None, 5)
 
 
