@@ -15,6 +15,7 @@ from tabdl.estimators.networkforecasting import NetworkForecaster
 SAME_EVERYWHERE = (  # promises of files that know no backend: on a second one `make test` need not repeat them
     *("parameters", "pickle", "columns", "strange_cells", "model", "innocent", "forms", "empty_steps", "misfits"),
     *("tidy", "kept", "new_series", "no_look_ahead", "times", "several_targets", "refusals", "picture"),
+    *("labels", "ordered_classes", "many_numbers", "counts", "quantiles"),  # losses, written in operations of Keras
 )
 
 
