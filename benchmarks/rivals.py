@@ -247,10 +247,10 @@ def _own(name: str) -> Callable[[str, str, int], Any]:
 
         warnings.filterwarnings("ignore", module="tabdl")
         found = models.find(name, kind)
+        drawn = {"random_state": seed} if "random_state" in found.fields else {}
         if kind != "forecaster":
-            return found(random_state=seed)
-        columns = {"time": "time", "id": "id", "target": "value"}
-        return Forecasts(found(horizon=suites.horizon(table), random_state=seed, **columns))
+            return found(**drawn)
+        return Forecasts(found(horizon=suites.horizon(table), time="time", id="id", target="value", **drawn))
 
     return make
 
