@@ -12,6 +12,7 @@ CYCLES = (60, 3_600, 86_400, 604_800, 31_557_600)  # seconds of a minute, an hou
 CONVINCING = 0.15  # correlation of a step's change with that one season before
 DEVIATIONS = 4  # of chance, that a correlation needs where no calendar names the season
 NEARLY = 0.6  # of the best correlation: from here on the shortest season is the main one
+STANDS_OUT = 0.03  # correlation of a week of days above that of fewer days
 LONGEST = 400  # steps of a season that no calendar names
 MOST_SERIES, MOST_STEPS = 200, 5_000
 
@@ -73,10 +74,25 @@ def _correlate(values: np.ndarray, lag: int) -> float:
 def _find_unnamed(changes: list[np.ndarray], longest: int) -> tuple[int, ...]:
     """The first peak of the correlation that comes near the highest."""
     found = np.array([correlation(changes, lag) for lag in range(1, longest + 1)])
-    least = max(CONVINCING, DEVIATIONS / np.sqrt(max(sum(map(len, changes)), 1)))
+    chance = DEVIATIONS / np.sqrt(max(sum(map(len, changes)), 1))
+    least = max(CONVINCING, chance)
     if len(found) < 2 or found[1:].max() < least:
         return (1,)
     around = np.concatenate([[np.inf], found, [-np.inf]])  # lag k at position k; lag 1 is no season
     peaks = [k for k in range(2, longest + 1) if around[k] >= max(around[k - 1], around[k + 1])]
     near = [k for k in peaks if around[k] >= max(0.75 * found[1:].max(), least)]
-    return (near[0],) if near else (1,)
+    return (near[0], *_find_longer(found, near[0], chance)) if near else (1,)
+
+
+def _find_longer(found: np.ndarray, season: int, chance: float) -> list[int]:
+    """The first whole number of seasons, three or more, that stands out of all fewer ones and of the next.
+
+    found: correlation at each lag from 1 on. chance: what it may make of one.
+    """
+    values = found[season - 1 :: season]  # of one season, two ...
+    rise = max(STANDS_OUT, chance)
+    several = range(3, len(values))
+    longer = [
+        m for m in several if values[m - 1] > max(*values[1 : m - 1], values[m]) and values[m - 1] - min(values[1:m]) >= rise
+    ]
+    return [longer[0] * season] if longer else []

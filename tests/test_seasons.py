@@ -53,7 +53,14 @@ def test_numbers_as_times_leave_it_to_the_series(season: int) -> None:
 
 def test_days_and_weeks_together() -> None:
     days, weeks = pattern(24, 168 * 5), np.repeat(2 * noise(7, 5), 24)
-    assert find_seasons([days * np.resize(1 + np.abs(weeks), 168 * 5)], HOUR) == (24, 168)
+    both = days * np.resize(1 + np.abs(weeks), 168 * 5)
+    assert find_seasons([both], HOUR) == (24, 168)
+    assert find_seasons([both], NUMBER) == (24, 168)
+
+
+@pytest.mark.parametrize("season", [7, 12, 24])
+def test_one_season_of_numbers_as_times_is_not_several(season: int) -> None:
+    assert find_seasons([pattern(season, 20 * season, seed=seed) for seed in range(10)], NUMBER) == (season,)
 
 
 def test_short_gappy_and_constant_series() -> None:
