@@ -159,6 +159,24 @@ def test_shares_move_the_error():
     assert judged.validation({}).score(lambda _: right) == pytest.approx(errors[2])
 
 
+def test_windows_that_overlap_remove_no_doubt():
+    """Windows of horizon 2: 200 that begin with every step, and those of them that share no step."""
+    rng, one = np.random.default_rng(0), model()
+    seen, after = rng.normal(size=(200, 6)), 0.3 + rng.normal(size=(200, 2))
+
+    def judge(every: int) -> float:
+        index = np.arange(0, 200, every)
+        cut = Windows(seen, seen < np.inf, after, np.zeros(200, int), np.arange(200)).take(index)
+        judged = Judged(one, cut, np.zeros((len(index), 2)), np.ones(len(index)), np.ones(1))
+        assert judged.doubt(np.full((len(index), 2), -0.3), 1.0) > 0.5
+        return judged.doubt(np.full((len(index), 2), 0.3), 1.0)
+
+    assert 1e-6 < judge(1) < 0.05
+    assert 1e-6 < judge(2) < 0.05
+    assert judge(150) > 0.05
+    assert judge(200) == 1
+
+
 @pytest.mark.parametrize(
     "name, told",
     [

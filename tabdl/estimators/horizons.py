@@ -17,6 +17,7 @@ SEASONS, HORIZONS = 8, 2  # that a network sees, the larger; eight days are a we
 LEAST_UNIT = 0.1  # of a series' usual changes
 MOST_SEEN = 100.0  # units that a value may be away from the last one
 MOST_RESIDUAL = 10.0  # units that the linear forecast may be off
+DOUBT = 0.05  # the most likely that chance may make a gain for which a network counts
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network that are tried
 
 
@@ -92,6 +93,20 @@ class Judged:
     def error(self, found: np.ndarray, share: float) -> float:
         """Over that of the seasonal naive forecast."""
         return relative_error(self.model, self.windows, self.forecast(found, share), self.scale)
+
+    def doubt(self, found: np.ndarray, share: float) -> float:
+        """How likely chance alone makes the error fall so: a t test, in which windows of a series that overlap count as one."""
+        from scipy.stats import t
+
+        after, known = self.windows.after, ~np.isnan(self.windows.after)
+        gains = np.abs(self.plain - after) - np.abs(self.forecast(found, share) - after)  # (windows, horizon)
+        gains = np.where(known, gains, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1) / self.scale[self.windows.series]
+        cells = np.stack([self.windows.series, self.windows.begin // after.shape[1]])
+        _, place = np.unique(cells, axis=1, return_inverse=True)
+        means = np.bincount(place.ravel(), gains) / np.bincount(place.ravel())
+        if len(means) < 2:
+            return 1.0
+        return float(t.sf(means.mean() / max(means.std(ddof=1) / np.sqrt(len(means)), 1e-300), len(means) - 1))
 
     def validation(self, arrays: dict[str, np.ndarray]) -> Any:
         """What training needs to find the best epoch; arrays: inputs of these windows."""

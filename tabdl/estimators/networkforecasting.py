@@ -15,6 +15,7 @@ from tabdl.estimators.conformal import learn_bands
 from tabdl.estimators.forecasting import PanelForecaster
 from tabdl.estimators.histories import History
 from tabdl.estimators.horizons import (
+    DOUBT,
     MOST_RESIDUAL,
     SHARES,
     Judged,
@@ -135,6 +136,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
     def _choose_share(self, judged: Judged, found: np.ndarray, series: int) -> None:
         errors = [judged.error(found, share) for share in SHARES]
         best = int(np.argmin([GAIN * errors[0], *errors[1:]]))
+        best = best if judged.doubt(found, SHARES[best]) < DOUBT else 0
         self.share_ = SHARES[best]
         self.forecasts_ = replace(self.forecasts_, score=errors[best])
         if not self.share_:
