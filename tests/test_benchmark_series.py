@@ -177,6 +177,8 @@ def test_tidy_forecasts_come_in_the_order_of_the_histories():
 
 def test_forecasters_of_tabdl_are_told_columns_and_asked_for_levels(monkeypatch):
     class Made:
+        fields = ("horizon", "random_state")
+
         def __init__(self, **told):
             self.told = told
 
@@ -192,6 +194,8 @@ def test_forecasters_of_tabdl_are_told_columns_and_asked_for_levels(monkeypatch)
     monkeypatch.setattr(models, "find", lambda name, kind: Made)
     forecaster = rivals.network("mlp").make("forecaster", "AirPassengers", 3)
     assert forecaster.estimator.told == {"horizon": 12, "random_state": 3, "time": "time", "id": "id", "target": "value"}
+    monkeypatch.setattr(Made, "fields", ("horizon",))  # a ridge draws nothing
+    assert "random_state" not in rivals.network("mlp").make("forecaster", "AirPassengers", 3).estimator.told
     forecaster.fit("table")
     ahead = forecaster.predict(pd.DataFrame({"id": ["200", "100"], "time": [0, 0], "value": [1.0, 2.0]}))
     np.testing.assert_array_equal(ahead["mean"], [200 + np.arange(12), 100 + np.arange(12)])
