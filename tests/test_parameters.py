@@ -5,6 +5,8 @@ This file has the parameters of training; those of losses and networks have file
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -18,13 +20,9 @@ from tabdl.training.order import automatic_batch_size, automatic_epochs
 
 
 def test_every_parameter_has_a_test() -> None:
-    import test_forecast_parameters  # noqa: F401  they register their tests
-    import test_horizon_parameters  # noqa: F401
-    import test_loss_parameters  # noqa: F401
-    import test_mixture  # noqa: F401
-    import test_neighbors  # noqa: F401
-    import test_network_parameters  # noqa: F401
-    import test_series_parameters  # noqa: F401
+    for file in Path(__file__).parent.glob("test_*.py"):
+        if "@effect(" in file.read_text(encoding="utf-8"):
+            importlib.import_module(file.stem)  # registers what it tests
 
     assert declared() - set(EFFECTS) == set(), "parameters without a test of their effect"
     assert set(EFFECTS) - declared() == set(), "tests of parameters that no longer exist"
