@@ -22,6 +22,7 @@ Arrays = dict[str, Any]
 CHUNK_ROWS = 8_192  # rows in one compiled prediction
 SMALL = 32  # fewer rows are filled up: a row's prediction must not depend on how many come with it
 PADDED = (SMALL, 256, CHUNK_ROWS)  # compiled batch sizes where a compiled function has one shape
+PADDED_SERIES = (SMALL, 64, 128, 256)  # a series costs as much as hundreds of rows of a table: fewer are filled up in vain
 COMPARING_ROWS = 512  # rows in one prediction of a network that compares each with thousands: what fits into the cache
 MOST_STEPS = 1 << 18  # rows times steps in one prediction of series: a layer keeps 64 MB of 64 channels
 FUSED_ROWS = 2_048  # rows in one prediction by XLA, where there are `CHUNK_ROWS` or more
@@ -84,12 +85,12 @@ def compile_forward(
     make = _backend("forward")
     run, padded = make(model, head, copies, comparing)
     many = cache(lambda: make(model, head, copies, True)[0]) if name() == "tensorflow" and not comparing else None
-    sizes = (SMALL, COMPARING_ROWS) if comparing else PADDED
 
     def forward(values: list[list[Any]], arrays: list[Arrays]) -> np.ndarray:
-        rows = len(next(iter(arrays[0].values())))
+        rows, steps = len(next(iter(arrays[0].values()))), _steps(arrays[0])
         long = many is not None and rows >= CHUNK_ROWS
-        fitting = [n for n in sizes if n * _steps(arrays[0]) <= MOST_STEPS] or sizes[:1]
+        sizes = (SMALL, COMPARING_ROWS) if comparing else PADDED_SERIES if padded and steps > 1 else PADDED
+        fitting = [n for n in sizes if n * steps <= MOST_STEPS] or sizes[:1]
         most = min(FUSED_ROWS if long else sizes[-1], fitting[-1])
         parts = []
         for start in range(0, rows, most):
@@ -290,7 +291,6 @@ def _tensorflow_forward(model: Any, head: Head, copies: int, fused: bool) -> tup
 
 def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any, np.ndarray]]:
     import jax
-    import jax.numpy as jnp
 
     copies, chosen = len(folds), np.array(folds)
 
@@ -302,21 +302,36 @@ def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any,
             objective, value, fixed = jax.vmap(step.objective, (0, 0, 0, 0, None))(flat, fixed, batch, keep, fade)
         return objective.sum(), (value, fixed)
 
+    def update(state: Any, data: Any, now: Any, knobs: Any) -> Any:
+        (flat, slots, fixed), (rows, kept, rate, fade) = state, now
+        batch = {k: v[rows] if k in SHARED else v[chosen[:, None], rows] for k, v in data.items()}
+        (_, (values, fixed)), gradient = jax.value_and_grad(total, has_aux=True)(flat, fixed, batch, kept, fade)
+        flat, slots = step.update(flat, slots, gradient, rate, fade, knobs)
+        return (flat, slots, fixed), values * kept.sum(axis=1)
+
     @jax.jit
-    def run(state: Any, data: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> Any:
-        def body(state: Any, now: Any) -> Any:
-            (flat, slots, fixed), (rows, kept, rate, fade) = state, now
-            batch = {k: v[rows] if k in SHARED else v[chosen[:, None], rows] for k, v in data.items()}
-            (_, (values, fixed)), gradient = jax.value_and_grad(total, has_aux=True)(flat, fixed, batch, kept, fade)
-            flat, slots = step.update(flat, slots, gradient, rate, fade, knobs)
-            return (flat, slots, fixed), values * kept.sum(axis=1)
+    def run(state: Any, data: Any, knobs: Any, *plan: Any) -> Any:
+        state, values = jax.lax.scan(lambda state, now: update(state, data, now, knobs), state, plan)
+        return state, values.sum(axis=0)
 
-        state, values = jax.lax.scan(body, state, (order, keep, rates, fades))
-        return state, values.sum(axis=0) / jnp.maximum(keep.sum(axis=(0, 2)), 1.0)
+    one_step = jax.jit(update)
 
-    def call(state: Any, data: Any, *plan: Any) -> tuple[Any, np.ndarray]:
-        state, losses = run(state, data, *plan)
-        return state, np.asarray(losses)
+    def run_by_steps(state: Any, data: Any, knobs: Any, *plan: Any) -> Any:
+        total = 0.0
+        for now in zip(*map(np.asarray, plan), strict=True):
+            state, values = one_step(state, data, now, knobs)
+            total = total + values
+        return state, total
+
+    ways: list[Any] = []
+
+    def call(state: Any, data: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> tuple[Any, np.ndarray]:
+        job = state, data, knobs, order, keep, rates, fades
+        if not ways:  # in a loop of its own, XLA leaves convolutions to one slow thread of a CPU: 20 times the seconds
+            convolves = "conv_general_dilated" in str(run.trace(*job).jaxpr)
+            ways.append(run_by_steps if convolves and jax.default_backend() == "cpu" else run)
+        state, values = ways[0](*job)
+        return state, np.asarray(values) / np.maximum(np.asarray(keep).sum(axis=(0, 2)), 1.0)
 
     return call
 
