@@ -15,9 +15,9 @@ from tabdl.estimators.networkforecasting import NetworkForecaster
 SAME_EVERYWHERE = (  # promises of files that know no backend: on a second one `make test` need not repeat them
     *("parameters", "pickle", "columns", "strange_cells", "model", "innocent", "forms", "empty_steps", "misfits"),
     *("tidy", "kept", "new_series", "no_look_ahead", "times", "several_targets", "refusals", "picture"),
+    *("classes", "many_classes"),  # names of classes, written once in NumPy
     *("labels", "ordered_classes", "many_numbers", "counts", "quantiles"),  # losses, written in operations of Keras
 )
-
 
 ONCE_A_NETWORK = (  # its classifier shows them in `make test`: what a regressor adds is its target
     *("parameters", "pickle", "repeatable", "rows_alone", "strange_cells", "columns", "weights", "model", "continued"),
@@ -32,12 +32,18 @@ def every_check() -> Iterator[Any]:
     second = os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow"
     for name in models.catalogue():
         cls = models.load_class(name)
-        twin = name.endswith("Regressor")
+        repeated = repeated_promises(cls, second)
         for check in testing.checks(cls, **series_sizes(name)):
             promise = str(check).partition("-")[2]
-            repeated = (second and promise in SAME_EVERYWHERE) or (twin and promise in ONCE_A_NETWORK)
-            repeated = repeated or (issubclass(cls, NetworkForecaster) and promise in OF_TABLES)
-            yield pytest.param(check, id=str(check), marks=[pytest.mark.full] if repeated else [])
+            yield pytest.param(check, id=str(check), marks=[pytest.mark.full] if promise in repeated else [])
+
+
+def repeated_promises(cls: type, second: bool) -> set[str]:
+    """Promises that `make test` has seen already: by the same files on the first backend, or by a sister of the class."""
+    found = set(SAME_EVERYWHERE) if second else set()
+    if cls.__name__.endswith("Regressor"):
+        found |= {*ONCE_A_NETWORK, "artifact"} if second else {*ONCE_A_NETWORK}
+    return found | set(OF_TABLES) if issubclass(cls, NetworkForecaster) else found
 
 
 @pytest.mark.parametrize("check", every_check())
