@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ DAY = 86_400_000_000  # microseconds
 UNITS = (("week", 7 * DAY), ("day", DAY), ("hour", 3_600_000_000), ("minute", 60_000_000), ("second", 1_000_000))
 ISO_FORMATS = ("%Y-%m-%d", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M", "%Y-%m")
 SHORTEST_MONTH = 28 * DAY
+CLEARLY = 1.5  # times as many steps left out, and an order of day and month is wrong
 TO_TIMES = "convert it with pandas.to_datetime(..., format=...)"
 EXAMPLE = datetime(2024, 5, 31, 8)
 WHOLE_DATES = {"%Y%m%d": lambda numbers: numbers, "%Y%m": lambda numbers: 100 * numbers + 1}  # form -> numbers as 20240531
@@ -273,7 +275,7 @@ def _read_texts(name: str, cells: np.ndarray, like: TimeType | None) -> tuple[np
         values, type = _read_numbers(name, np.array([number_of(cell) for cell in cells]), like)
         return values, type if type.kind == "number" else replace(type, kind="text")
     form = None if like is None else like.reading
-    form = form or (find_date_format(known, share=0.5) if known else None)
+    form = form or (_in_order(name, known, find_date_format(known, share=0.5)) if known else None)
     moments = dates_of(cells.tolist(), form) if form else np.full(len(cells), np.datetime64("NaT", "us"))
     lost = np.isnat(moments)
     if lost.any():
@@ -283,6 +285,26 @@ def _read_texts(name: str, cells: np.ndarray, like: TimeType | None) -> tuple[np
     if form == ISO and any(_has_zone(text) for text in known[:20]):
         return values, TimeType("text", "UTC", reading=form)
     return values, TimeType("text", form=_written_as(known[:50], form), reading=form)
+
+
+def _in_order(name: str, texts: list[str], form: str | None) -> str | None:
+    """Of month first and day first, where both fit all texts, the order that leaves fewer steps out between first and last."""
+    if form is None or not form.startswith(("%m/%d", "%m-%d")):
+        return form
+    day_first = form.replace("%m", "%M?").replace("%d", "%m").replace("%M?", "%d")
+    read = [dates_of(texts, order).astype("datetime64[us]") for order in (form, day_first)]
+    if np.isnat(read).any() or (read[0] == read[1]).all():
+        return form
+    apart = [np.diff(np.unique(moments)).astype(np.int64) for moments in read]
+    sparse = [own.sum() / np.median(own) if len(own) else 1.0 for own in apart]
+    if max(sparse) < CLEARLY * min(sparse):
+        warnings.warn(
+            f"column {name!r}: times such as {texts[-1]!r} were read month first, although day first fits them as well; "
+            f"if that is wrong, {TO_TIMES}",
+            stacklevel=2,
+        )
+        return form
+    return form if sparse[0] < sparse[1] else day_first
 
 
 def _has_zone(text: str) -> bool:

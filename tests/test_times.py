@@ -217,3 +217,16 @@ def test_a_frequency_off_its_axis() -> None:
     with pytest.raises(ValueError, match="1"):
         month.to_axis(np.array(["2024-01-01", "2024-01-02"], "datetime64[us]").astype(np.int64))
     assert str(Frequency("fixed", 1500)) == "1500 microseconds"
+
+
+def test_months_that_begin_days_tell_the_order_of_day_and_month() -> None:
+    months = pd.date_range("2021-01-01", periods=24, freq="MS")
+    values, type = read_times(pd.DataFrame({"t": months.strftime("%d/%m/%Y")}), "t")
+    assert (values == months.as_unit("us").asi8).all()
+    assert list(type.write(values)) == list(months.strftime("%d/%m/%Y"))
+
+
+def test_an_order_of_day_and_month_that_nothing_tells_is_said() -> None:
+    with pytest.warns(UserWarning, match="month first, although day first fits .* convert it with pandas.to_datetime"):
+        values, _ = read_times({"t": np.array(["01/02/2021", "02/03/2021"], dtype=object)}, "t")
+    assert str(values[:1].astype("datetime64[us]")[0]).startswith("2021-01-02")
