@@ -8,6 +8,7 @@ deterministic has more than one seed, nothing that takes hours is measured unles
 from __future__ import annotations
 
 import importlib
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import pandas as pd
 import peers
 import suites
 
-CLASSIFIERS = ("series", "rocket", "lite", "inception", "cnn", "rnn", "tcn", "sequencetransformer")
+CLASSIFIERS = ("series", "rocket", "lite", "lite members=5", "inception", "cnn", "rnn", "tcn", "sequencetransformer")
 FORECASTERS = ("forecaster", "ridge", "segrnn", "tsmixer", "patchtst")
 SMALL = ("ItalyPowerDemand", "SonyAIBORobotSurface1", "ECG200", "FaceFour", "Wine", "BasicMotions")  # for hours of training
 
@@ -225,21 +226,23 @@ def own() -> list[Rival]:
     """What tabdl has of the networks for series."""
     from tabdl import models
 
-    return [network(name) for name in dict.fromkeys(CLASSIFIERS + FORECASTERS) if name in models.names()]
+    return [network(name) for name in dict.fromkeys(CLASSIFIERS + FORECASTERS) if name.split()[0] in models.names()]
 
 
-def network(name: str) -> Rival:
-    """An architecture of tabdl, by the name of its file."""
+def network(asked: str) -> Rival:
+    """An architecture of tabdl, by the name of its file, and parameters such as members=5 behind it."""
     from tabdl import models
 
+    name, *given = asked.split()
     has = {public.lower() for public, place in models.catalogue().items() if place.rpartition(".")[2] == name}
     kinds = tuple(kind for kind in ("classifier", "regressor", "forecaster") if any(p.endswith(kind) for p in has))
     if not kinds:
         raise SystemExit(f"expected a model among {', '.join(models.names())}, received {name!r}")
-    return Rival(f"tabdl {name}", "tabdl", kinds, (*peers.COMMON, "keras", peers.backend()), _own(name))
+    params = {key: json.loads(value) for key, _, value in (one.partition("=") for one in given)}
+    return Rival(f"tabdl {asked}", "tabdl", kinds, (*peers.COMMON, "keras", peers.backend()), _own(name, params))
 
 
-def _own(name: str) -> Callable[[str, str, int], Any]:
+def _own(name: str, params: dict[str, Any]) -> Callable[[str, str, int], Any]:
     def make(kind: str, table: str, seed: int) -> Any:
         import keras  # noqa: F401  # tabdl itself imports it on first use
 
@@ -247,7 +250,7 @@ def _own(name: str) -> Callable[[str, str, int], Any]:
 
         warnings.filterwarnings("ignore", module="tabdl")
         found = models.find(name, kind)
-        drawn = {"random_state": seed} if "random_state" in found.fields else {}
+        drawn = params | {"random_state": seed} if "random_state" in found.fields else params
         if kind != "forecaster":
             return found(**drawn)
         return Forecasts(found(horizon=suites.horizon(table), time="time", id="id", target="value", **drawn))

@@ -7,7 +7,8 @@ A cell is one model on one data set with one seed, measured in a process of its 
 of --peers. Measured cells are kept in --cache and found again while data set, seed, model, package versions, machine and, for
 tabdl, its source are the same, so an interrupted run goes on where it stopped; --again measures them anew. A model that is
 named in full is measured although it is slow, or not among those that are measured by default: "tabdl mine" is the architecture
-tabdl/models/mine.py. See suites.py for the data, rivals.py for the models, cells.py for what is measured.
+tabdl/models/mine.py, "tabdl mine members=5" the same with a parameter. See suites.py for the data, rivals.py for the models,
+cells.py for what is measured.
 """
 
 from __future__ import annotations

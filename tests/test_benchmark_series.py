@@ -282,6 +282,8 @@ def test_who_is_measured_where():
     assert [seed for *_, seed, _ in series.plan(["AirPassengers"], [0, 1], [theta, rocket])] == [0]
     assert [seed for *_, seed, _ in series.plan(["PLAID"], [0, 1], [theta, rocket])] == [0, 1]
     assert [rival.name for rival in series.chosen("tabdl mlp")] == ["tabdl mlp"]
+    (several,) = series.chosen("tabdl rnn members=3")
+    assert several.make("classifier", "ECG200", 7).get_params()["members"] == 3
     with pytest.raises(SystemExit, match="expected names of models.*received 'prophet'"):
         series.chosen("prophet")
     with pytest.raises(SystemExit, match="received 'nothing'"):
