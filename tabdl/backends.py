@@ -61,6 +61,11 @@ def _count_devices(kind: str) -> int:
         return 0
 
 
+def slow_depthwise() -> bool:
+    """Whether convolutions of single channels are slower than dense ones."""
+    return name() == "jax"
+
+
 def compile_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any, np.ndarray]]:
     """Function (state, data, order, keep, rates, fades, knobs) -> (state, mean loss of each copy).
 
@@ -309,19 +314,15 @@ def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any,
         flat, slots = step.update(flat, slots, gradient, rate, fade, knobs)
         return (flat, slots, fixed), values * kept.sum(axis=1)
 
-    @jax.jit
-    def run(state: Any, data: Any, knobs: Any, *plan: Any) -> Any:
-        state, values = jax.lax.scan(lambda state, now: update(state, data, now, knobs), state, plan)
-        return state, values.sum(axis=0)
-
+    run = jax.jit(lambda state, data, knobs, *plan: jax.lax.scan(lambda s, now: update(s, data, now, knobs), state, plan))
     one_step = jax.jit(update)
 
     def run_by_steps(state: Any, data: Any, knobs: Any, *plan: Any) -> Any:
-        total = 0.0
+        each = []
         for now in zip(*map(np.asarray, plan), strict=True):
             state, values = one_step(state, data, now, knobs)
-            total = total + values
-        return state, total
+            each.append(values)
+        return state, each
 
     ways: list[Any] = []
 
@@ -331,7 +332,7 @@ def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any,
             convolves = "conv_general_dilated" in str(run.trace(*job).jaxpr)
             ways.append(run_by_steps if convolves and jax.default_backend() == "cpu" else run)
         state, values = ways[0](*job)
-        return state, np.asarray(values) / np.maximum(np.asarray(keep).sum(axis=(0, 2)), 1.0)
+        return state, np.asarray(values).sum(axis=0) / np.maximum(np.asarray(keep).sum(axis=(0, 2)), 1.0)
 
     return call
 

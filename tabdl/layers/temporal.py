@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from tabdl import backends
 from tabdl.layers import blocks
 
 CELLS = {"simple": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}
@@ -71,7 +72,7 @@ def convolve(
     x = ops.pad(hide(x, mask), ((0, 0), (dilation * (kernel_size - 1), 0), (0, 0))) if causal else hide(x, mask)
     if depthwise:  # steps as the rows of a picture one column wide: TensorFlow's gradient is 1.5 to 7 times as fast
         size, dilated, init = (kernel_size, 1), (dilation, 1), "he_normal"
-        layer = keras.layers.SeparableConv2D(channels, size, dilation_rate=dilated, depthwise_initializer=init, **padding)
+        layer = SeparableConv2D(channels, size, dilation_rate=dilated, depthwise_initializer=init, **padding)
         return ops.squeeze(layer(ops.expand_dims(x, 2)), 2)
     return keras.layers.Conv1D(channels, kernel_size, dilation_rate=dilation, kernel_initializer="he_normal", **padding)(x)
 
@@ -114,6 +115,21 @@ def patches(x: Any, mask: Any, size: int) -> tuple[Any, Any]:
     x = ops.pad(x, ((0, 0), (0, pieces * size - steps), (0, 0)))
     seen = ops.max(ops.reshape(x[:, :, -1], (-1, pieces, size)), axis=-1)  # (rows, pieces)
     return ops.reshape(x, (-1, pieces, size * (channels + 1))), seen
+
+
+@keras.saving.register_keras_serializable("tabdl")
+class SeparableConv2D(keras.layers.SeparableConv2D):
+    """One filter a channel, then a linear map of the channels; without XLA's depthwise convolutions, which are slow on CPUs.
+
+    There it is one convolution by the product of both: at 16 series of 300 steps 2 times faster (JAX).
+    """
+
+    def call(self, x: Any) -> Any:
+        if not backends.slow_depthwise():
+            return super().call(x)
+        kernel = ops.squeeze(self.depthwise_kernel, -1)[..., None] * self.pointwise_kernel  # (size, 1, channels, outputs)
+        out = ops.conv(x, kernel, padding=self.padding, dilation_rate=self.dilation_rate)
+        return out if self.bias is None else out + self.bias
 
 
 @keras.saving.register_keras_serializable("tabdl")
