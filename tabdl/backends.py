@@ -315,23 +315,20 @@ def _jax_training(step: Any, folds: tuple[int, ...]) -> Callable[..., tuple[Any,
         return (flat, slots, fixed), values * kept.sum(axis=1)
 
     run = jax.jit(lambda state, data, knobs, *plan: jax.lax.scan(lambda s, now: update(s, data, now, knobs), state, plan))
-    one_step = jax.jit(update)
-
-    def run_by_steps(state: Any, data: Any, knobs: Any, *plan: Any) -> Any:
-        each = []
-        for now in zip(*map(np.asarray, plan), strict=True):
-            state, values = one_step(state, data, now, knobs)
-            each.append(values)
-        return state, each
-
-    ways: list[Any] = []
+    one_step, loops = jax.jit(update), []
 
     def call(state: Any, data: Any, order: Any, keep: Any, rates: Any, fades: Any, knobs: Any) -> tuple[Any, np.ndarray]:
-        job = state, data, knobs, order, keep, rates, fades
-        if not ways:  # in a loop of its own, XLA leaves convolutions to one slow thread of a CPU: 20 times the seconds
-            convolves = "conv_general_dilated" in str(run.trace(*job).jaxpr)
-            ways.append(run_by_steps if convolves and jax.default_backend() == "cpu" else run)
-        state, values = ways[0](*job)
+        plan: Any = order, keep, rates, fades
+        if not loops:  # in a loop of its own, XLA leaves convolutions to one slow thread of a CPU: 20 times the seconds
+            convolves = "conv_general_dilated" in str(run.trace(state, data, knobs, *plan).jaxpr)
+            loops.append(not convolves or jax.default_backend() != "cpu")
+        if loops[0]:
+            state, values = run(state, data, knobs, *plan)
+        else:
+            values = []
+            for now in zip(*map(np.asarray, plan), strict=True):
+                state, value = one_step(state, data, now, knobs)
+                values.append(value)
         return state, np.asarray(values).sum(axis=0) / np.maximum(np.asarray(keep).sum(axis=(0, 2)), 1.0)
 
     return call
