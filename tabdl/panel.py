@@ -16,6 +16,8 @@ MOST_GAPS = 20  # steps a row, on average, before a table is taken for a mistake
 ENOUGH_STEPS = 10_000  # below which it never is
 EVEN = 1.13  # of the shortest distance in a series; months differ by less
 FEWEST_EVEN = 4  # distances that tell of a frequency
+LONG = 12  # distances on end that are no chance
+GOOD_PART = 0.1  # of the time of a series
 
 
 @dataclass(frozen=True)
@@ -170,11 +172,11 @@ def _check_regular(calendar: Calendar, axis: np.ndarray, codes: np.ndarray, cell
             f"expected each time once in a series, received {calendar.show(int(axis[at]))} twice in {name(codes[at])}; "
             "aggregate these rows, or name the columns that tell series apart as id="
         )
-    others = _other_steps(size, codes[1:][same], distance[same])
-    if len(others) and codes[-1] > 0:
+    others = np.union1d(*(find(size, codes[1:][same], distance[same]) for find in (_other_steps, _other_stretches)))
+    if len(others):
         raise SchemaError(
-            f"expected one frequency in all series, received {calendar.frequency} in most and others in "
-            f"{', '.join(map(name, others[:3]))}; resample them to one, or fit a model for each frequency"
+            f"expected steps of {calendar.frequency} throughout, received others in {', '.join(map(name, others[:3]))}; resample "
+            "to one frequency, fit a model for each, or add rows with gaps where steps are missing"
         )
     wrong = same & (distance % size != 0)
     if wrong.any():
@@ -189,6 +191,19 @@ def _other_steps(size: int, codes: np.ndarray, distance: np.ndarray) -> np.ndarr
     even = np.bincount(codes, distance <= EVEN * shortest[codes], len(shortest))
     other = np.maximum(shortest / size, size / shortest) > EVEN
     return np.flatnonzero(other & (even >= FEWEST_EVEN) & (even > np.bincount(codes, minlength=len(shortest)) / 2))
+
+
+def _other_stretches(size: int, codes: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Series with a long stretch of even steps other than `size`, at their end or over a good part of their time."""
+    if not len(distance):
+        return codes
+    other = np.maximum(distance / size, size / distance) > EVEN
+    even = np.maximum(distance[1:], distance[:-1]) <= EVEN * np.minimum(distance[1:], distance[:-1])
+    ends = np.flatnonzero(np.r_[~(even & other[1:] & other[:-1] & (np.diff(codes) == 0)), True])
+    begins = np.r_[0, ends[:-1] + 1]
+    part = np.add.reduceat(distance, begins) / np.bincount(codes, distance)[codes[ends]]
+    last = np.r_[np.diff(codes[ends]) > 0, True]
+    return np.unique(codes[ends[other[ends] & (ends - begins + 1 >= LONG) & (last | (part >= GOOD_PART))]])
 
 
 def _check_density(calendar: Calendar, steps: np.ndarray, rows: int, cells: Mapping[str, np.ndarray]) -> None:

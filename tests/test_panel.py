@@ -10,6 +10,8 @@ from tabdl.errors import SchemaError
 from tabdl.panel import Panel, make_panel, name_series
 from tabdl.times import Calendar, read_times
 
+HOUR = 3_600_000_000
+
 
 def panel_of(frame: pd.DataFrame, ids: tuple[str, ...] = ("store",), calendar: Calendar | None = None) -> Panel:
     values, type = read_times(frame, "time")
@@ -94,7 +96,7 @@ ZONED = stores().assign(time=lambda f: f["time"].dt.tz_localize("UTC"))
         (stores().iloc[[0, 6]], "expected at least one series with two rows that differ in time, received 2 rows in 2 series"),
         (
             pd.concat([stores("D", 30).iloc[:30], stores("W", 8).iloc[8:]]),
-            "received 1 day in most and others in series store='a'",
+            "expected steps of 1 day throughout, received others in series store='a'",
         ),
         (
             stores().assign(time=lambda f: f["time"].where(f.index != 3, pd.Timestamp("2024-01-04 05:00"))),
@@ -112,10 +114,62 @@ def test_tables_without_a_regular_grid(frame: pd.DataFrame, says: str) -> None:
 def test_series_of_another_frequency_are_refused_and_sparse_ones_are_not(rule: str) -> None:
     days, other = stores("D", 500).iloc[:500], stores(rule, 7).iloc[7:]
     for table in (pd.concat([days, other]), pd.concat([days, other.drop(index=other.index[3])])):
-        with pytest.raises(SchemaError, match="received 1 day in most and others in series store='a'; resample"):
+        with pytest.raises(SchemaError, match="steps of 1 day throughout, received others in series store='a'; resample"):
             panel_of(table)
     kept = np.sort(np.random.default_rng(0).permutation(500)[:60])
     assert panel_of(pd.concat([days, days.iloc[kept].assign(store="a")])).steps.tolist() == [500, kept[-1] - kept[0] + 1]
+
+
+def one(*times: pd.DatetimeIndex) -> pd.DataFrame:
+    joined = times[0].append(list(times[1:]))
+    return pd.DataFrame({"store": "a", "time": joined, "sales": np.arange(len(joined))})
+
+
+def dates(rule: str, periods: int, start: str = "2024-01-01") -> pd.DatetimeIndex:
+    return pd.date_range(start, periods=periods, freq=rule)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        one(dates("D", 80), dates("7D", 30, "2024-03-27")),
+        one(dates("7D", 30), dates("D", 60, "2024-07-29")),
+        one(dates("D", 2000), dates("7D", 14, "2029-06-30")),
+        one(dates("D", 80), dates("7D", 30, "2024-03-27"), dates("D", 80, "2024-11-01")),
+        one(dates("B", 80), dates("W-FRI", 30, "2024-05-01")),
+        one(dates("D", 40), dates("MS", 20, "2024-03-01")),
+        pd.concat([one(dates("D", 80), dates("7D", 30, "2024-03-27")), one(dates("D", 300)).assign(store="b")]),
+    ],
+)
+def test_a_series_that_changes_its_frequency_is_refused(frame: pd.DataFrame) -> None:
+    with pytest.raises(SchemaError, match="steps of (1 day|working days) throughout, received others in series store='a'; resam"):
+        panel_of(frame)
+
+
+@pytest.mark.parametrize("rule", ["7D", "MS"])
+def test_a_history_of_another_frequency_is_refused(rule: str) -> None:
+    with pytest.raises(SchemaError, match="steps of 1 day throughout, received others in series store='a'"):
+        panel_of(one(dates(rule, 20)), calendar=panel_of(stores()).calendar)
+
+
+def test_gaps_of_any_other_kind_are_allowed() -> None:
+    times = dates("D", 700)
+    open_hours = dates("h", 24 * 100)
+    kept = [
+        times[times.day_of_week < 5],
+        times.delete(slice(200, 500)),
+        times[np.r_[0:300, 300:370:7, 370:700]],  # Mondays only, for ten weeks
+        times[np.arange(700) % 10 != 3],
+        open_hours[(open_hours.hour >= 9) & (open_hours.hour < 17) & (open_hours.day_of_week < 5)],
+    ]
+    for seed in range(40):
+        for share in (0.9, 0.6, 0.4):
+            kept.append(times[np.r_[True, True, np.random.default_rng(seed).random(698) < share]])
+    for own in kept:
+        assert panel_of(one(own)).calendar.frequency.step in (1, HOUR, 24 * HOUR)
+    calendar = panel_of(stores()).calendar
+    for own in kept[:4]:
+        assert panel_of(one(own), calendar=calendar).steps.tolist() == [(own[-1] - own[0]).days + 1]
 
 
 def test_months_that_begin_and_end_differently_are_told_what_to_do() -> None:
