@@ -172,6 +172,14 @@ def test_convolutions_of_series_see_zeros_where_no_step_is(causal, depthwise):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(model((later, MASK)))[:, :5], first[:, :5], rtol=1e-5)
 
 
+def test_the_largest_neighbour_is_a_step_that_is_there():
+    mask = np.array([[1, 1, 0, 1, 1, 0]], np.float32)
+    below = -np.arange(1.0, 7.0, dtype=np.float32).reshape(1, 6, 1)
+    found = keras.ops.convert_to_numpy(temporal.local_max(below, 3, mask))
+    assert found.ravel().tolist() == [-1, -1, 0, -4, -4, 0]
+    assert keras.ops.convert_to_numpy(temporal.local_max(below, 3)).ravel().tolist() == [-1, -1, -2, -3, -4, -5]
+
+
 def test_batch_statistics_are_those_of_the_steps_that_are_there():
     model = masked(lambda x, mask: temporal.normalize(x, "batch", mask))
     found = keras.ops.convert_to_numpy(model((X, MASK), training=True))[MASK > 0]

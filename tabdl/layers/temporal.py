@@ -99,8 +99,9 @@ def relu(x: Any) -> Any:
 
 
 def local_max(x: Any, size: int, mask: Any = None) -> Any:
-    """The largest value of `size` neighbouring steps: (rows, steps, channels) both ways."""
-    return keras.layers.MaxPooling1D(size, strides=1, padding="same")(hide(x, mask))
+    """The largest value of those of `size` neighbouring steps that are there: (rows, steps, channels) both ways."""
+    x = x if mask is None else hide(x, mask) - FAR * (1 - ops.expand_dims(mask, -1))
+    return hide(keras.layers.MaxPooling1D(size, strides=1, padding="same")(x), mask)
 
 
 def patches(x: Any, mask: Any, size: int) -> tuple[Any, Any]:
