@@ -96,6 +96,26 @@ def test_one_step_is_encoded_as_in_a_series() -> None:
     assert gap[1:].tolist() == [1, 0, 0, 0]
 
 
+@pytest.mark.parametrize("scale", ["channel", "series"])
+def test_kernels_see_a_series_from_its_first_value_on(scale: str) -> None:
+    """Padding before a series is as little a part of it as padding behind it; networks see where it stands."""
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(20 - i % 3, 2)) for i in range(12)]
+    rows[3][0, 1] = np.nan  # a gap in one channel is none in the other
+    cells = {name: [row[:, j].tolist() for row in rows] for j, name in enumerate("ab")}
+    padded = {name: [[np.nan] * 5 + row for row in column] for name, column in cells.items()}
+    padded["state"] = [[None] * 5 + ["on"] * 3 for _ in rows]
+    cells["state"] = [["on"] * 3 for _ in rows]
+    frames = [Schema.infer(pd.DataFrame(table)).read(pd.DataFrame(table)) for table in (cells, padded)]
+    used = Schema.infer(pd.DataFrame(cells)).used
+    fits = [SequenceEncoder(used, scale, (84, 1, 0)).fit(frame.columns, None) for frame in frames]
+    fits += [SequenceEncoder(used, scale).fit(frame.columns, None) for frame in frames]
+    alone, late = (fits[0].expand(frame.columns, 12)["features"] for frame in frames)
+    np.testing.assert_allclose(late, alone, atol=1e-6)
+    np.testing.assert_allclose(fits[1].expand(frames[1].columns, 12)["features"], alone, atol=1e-6)
+    assert fits[3].expand(frames[1].columns, 12)["mask"][:, :5].sum() == 0
+
+
 def test_state_round_trip_and_damage() -> None:
     table = mixed_series(40)
     schema = Schema.infer(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -23,7 +24,8 @@ class SequenceEncoder:
     """Numbers scaled, gaps filled along the steps and flagged if fit saw gaps, text one-hot; beyond its end a series is zeros.
 
     scale: "channel" (one scale for all series) or "series" (each series loses its own level and spread).
-    rocket: (features, groups, seed) of `RocketKernels`, whose features come beside the series; () for none.
+    rocket: (features, groups, seed) of `RocketKernels`, whose features come beside the series, which then begins with its first
+    value; () for none.
     """
 
     def __init__(self, columns: Sequence[Column], scale: str = "channel", rocket: Sequence[int] = ()) -> None:
@@ -43,7 +45,8 @@ class SequenceEncoder:
         """
         if like is not None and like.kernels is not None:
             return like
-        values, _, lengths = self._read(cells, len(cells[self.names[0]]), _longest(cells, self.columns))
+        begun = self._begun(cells)
+        values, _, lengths = self._read(begun, len(cells[self.names[0]]), _longest(begun, self.columns))
         self.steps = max(1, int(lengths.max(initial=0)))
         n = len(self.numeric)
         self.center, self.spread, self.tail = np.zeros(n), np.ones(n), np.zeros(n, bool)
@@ -109,7 +112,8 @@ class SequenceEncoder:
 
     def _arrays(self, cells: dict[str, np.ndarray], rows: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Series and mask, and the steps of each row, up to the last that has a value."""
-        cells = {c.name: cut(_object(cells[c.name]), self.steps, c.name) for c in self.columns}
+        cells = self._begun({c.name: _object(cells[c.name]) for c in self.columns})
+        cells = {name: cut(own, self.steps, name) for name, own in cells.items()}
         values, codes, lengths = self._read(cells, rows, self.steps)
         mask = _there(values, codes)
         inside = np.arange(self.steps) < lengths[:, None]
@@ -139,6 +143,18 @@ class SequenceEncoder:
             for place in range(len(column.values)):
                 sequence[:, :, next(flags)] = places == place
         return sequence
+
+    def _begun(self, cells: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """For kernels, which know no mask, each series from the first step on at which some channel has a value."""
+        columns = [cells[name] for name in self.names] if self.kernels is not None else []
+        starts = [min(map(_lead, row)) for row in zip(*columns, strict=True)]
+        late = [row for row, start in enumerate(starts) if start > 0]
+        if not late:
+            return cells
+        columns = [column.copy() for column in columns]
+        for column, row in itertools.product(columns, late):
+            column[row] = column[row][int(starts[row]) :] if _given(column[row]) and np.isfinite(starts[row]) else None
+        return dict(zip(self.names, columns, strict=True))
 
     def _read(self, cells: dict[str, np.ndarray], rows: int, steps: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
         """Numbers and codes of text, a channel each (rows, steps), and the steps of each row up to the last that has a value."""
@@ -188,6 +204,15 @@ def fill(values: np.ndarray, known: np.ndarray, lengths: np.ndarray) -> np.ndarr
 
 def _given(cell: object) -> bool:
     return type(cell) is np.ndarray
+
+
+def _lead(cell: Any) -> float:
+    """Steps before the first that has a value; infinite without any."""
+    if not _given(cell) or not len(cell):
+        return np.inf
+    gaps = ~np.isfinite(cell) if cell.dtype.kind == "f" else [value is None for value in cell]
+    first = int(np.argmin(gaps))
+    return np.inf if gaps[first] else first
 
 
 def _object(cells: np.ndarray) -> np.ndarray:
