@@ -101,6 +101,22 @@ def group_rows(ids: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray, np
     return codes, first
 
 
+def first_known(cells: np.ndarray, codes: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row of the first known cell of each series, its first row where it has none; and which rows have another value, bool.
+
+    codes, first: from `group_rows`.
+    """
+    import pandas as pd
+
+    if cells.dtype == object:
+        cells = np.array([str(cell) if type(cell) is np.ndarray else text_of(cell) for cell in cells], dtype=object)
+    values, at = pd.factorize(cells)[0], first.copy()
+    known = np.flatnonzero(values >= 0)
+    own, where = np.unique(codes[known], return_index=True)
+    at[own] = known[where]
+    return at, (values >= 0) & (values != values[at[codes]])
+
+
 def make_panel(
     times: np.ndarray,
     type: TimeType,

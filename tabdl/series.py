@@ -141,8 +141,8 @@ def collect(
     """A long table, one row a step, -> (one row a series, in order of first appearance; their ids, tuples of several columns).
 
     columns: in canonical form. time: orders the steps; where it is irregular, a channel `log_step` has the logarithm of how far
-    the last step lies back. series: columns that hold channels; None: those that vary within an id; the
-    others keep one cell a row.
+    the last step lies back. series: columns that hold channels; None: those with two known values in an id;
+    of the others each series keeps its first known cell.
     """
     keys = [id] if isinstance(id, str) else [*id]
     for role, name in (*(("id", key) for key in keys), ("time", time)):
@@ -150,7 +150,7 @@ def collect(
             raise SchemaError(
                 f"{role}={name!r} expects a column of X, which has none of that name; name one of {list(columns)[:9]}"
             )
-    from tabdl.panel import group_rows, name_series
+    from tabdl.panel import first_known, group_rows, name_series
     from tabdl.times import read_moments
 
     ids = {key: columns[key] for key in keys}
@@ -167,29 +167,20 @@ def collect(
     stops = np.flatnonzero(np.diff(codes[order])) + 1
     parts = np.split(order, stops)
     names = [name for name in columns if name not in (*keys, time)]
-    channels = _varying(columns, names, parts) if series is None else [name for name in names if name in set(series)]
-    found = {
-        name: read_cells([columns[name][part] for part in parts], name) if name in channels else columns[name][first]
-        for name in names
-    }
+    found = {}
+    for name in names:
+        at, other = first_known(columns[name], codes, first)
+        if other.any() if series is None else name in set(series):
+            found[name] = read_cells([columns[name][part] for part in parts], name)
+        else:
+            found[name] = columns[name][at]
+    if series is None and not any(map(holds_series, found.values())):
+        raise SchemaError("expected a column that varies within an id beside id and time, received none; add the measured values")
     distances = [np.diff(moments[part].astype(np.float64)) for part in parts]
     if STEP in set(series) if series is not None else _irregular(distances):
         found[STEP] = read_cells([np.log(np.append(np.nan, d)) for d in distances], STEP)
     named = [cells[first].tolist() for cells in ids.values()]
     return found, named[0] if isinstance(id, str) else list(zip(*named, strict=True))
-
-
-def _varying(columns: dict[str, np.ndarray], names: list[str], parts: list[np.ndarray]) -> list[str]:
-    """Names of the columns that differ within some id."""
-
-    def varies(cells: np.ndarray) -> bool:
-        plain = cells if cells.dtype != object else np.array([str(cell) for cell in cells.tolist()])
-        return any((plain[part] != plain[part[0]]).any() and plain[part][0] == plain[part][0] for part in parts)
-
-    found = [name for name in names if varies(columns[name])]
-    if not found:
-        raise SchemaError("expected a column that varies within an id beside id and time, received none; add the measured values")
-    return found
 
 
 def _irregular(distances: list[np.ndarray]) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 from tabdl import series
 from tabdl.errors import SchemaError
-from tabdl.frames import read_frame
+from tabdl.frames import canonical, read_frame
 
 LISTS = [[1.0, 2.0, None], [4.0], []]
 
@@ -85,6 +85,22 @@ def test_long_tables_are_collected_by_id_in_the_order_of_time() -> None:
     assert [cell.tolist() for cell in found["heat"]] == [[10, 20, 30], [1, 2]]
     assert found["kind"].tolist() == ["new", "old"]
     assert set(found) == {"heat", "kind"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([np.nan, 3.0, 7.0, np.nan, 7.0], [7.0, 3.0]),
+        ([None, "x", "y", None, " "], ["y", "x"]),
+        ([None, "x", None, "x", None], [None, "x"]),
+    ],
+)
+def test_gaps_do_not_make_a_column_vary(cells: list, expected: list) -> None:
+    for channels in (None, ["heat"]):
+        found, _ = series.collect(LONG | {"age": canonical(np.array(cells, dtype=object), "age")}, "who", "at", channels)
+        assert found["age"].tolist() == expected
+    found, _ = series.collect(LONG | {"age": np.array([np.nan, 3.0, 7.0, np.nan, 8.0])}, "who", "at")
+    assert found["age"][0].tolist() == pytest.approx([7, np.nan, 8], nan_ok=True)
 
 
 def test_irregular_times_become_a_channel() -> None:

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tabdl.cells import text_of
 from tabdl.encoding.covariates import Covariates
 from tabdl.encoding.windows import fill_gaps
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import parse_numbers
-from tabdl.panel import Panel, group_rows, make_panel, name_series
+from tabdl.panel import Panel, first_known, group_rows, make_panel, name_series
 from tabdl.timeline import as_names, with_index
 from tabdl.times import Calendar, TimeType, read_times
 
@@ -171,12 +170,8 @@ def read_static(frame: Frame, roles: Roles, rows: int) -> Frame | None:
     codes, first = group_rows({name: frame.columns[name] for name in roles.ids}, rows)
     columns = {}
     for name in roles.static:
-        cells, at = frame.columns[name], first.copy()
-        texts = [text_of(cell) for cell in cells]
-        known = np.flatnonzero([text is not None for text in texts])
-        own, where = np.unique(codes[known], return_index=True)
-        at[own] = known[where]  # the first row with a value
-        other = np.array([text not in (None, texts[row]) for text, row in zip(texts, at[codes], strict=True)])
+        cells = frame.columns[name]
+        at, other = first_known(cells, codes, first)
         if other.any():
             row = int(np.argmax(other))
             found = name_series({key: frame.columns[key][row] for key in roles.ids})
