@@ -146,3 +146,40 @@ def test_sizes() -> None:
     assert lookbacks_of(5, (12,)) == [3]
     assert coprime(4, 24) == 5
     assert coprime(3, 1) == 3
+
+
+def test_series_on_logarithms_may_sink_below_all_that_was_learned() -> None:
+    noise = 0.05 * np.random.default_rng(0).normal(size=140)
+    values = np.exp(0.03 * np.arange(140) + np.sin(np.arange(140) * np.pi / 6) + noise)
+    model = fit_forecasts([values], 12, (12,)).final
+    assert model.log
+    np.testing.assert_allclose(forecast(model, values / 50, -1) * 50, forecast(model, values, -1), rtol=1e-9)
+
+
+def test_a_value_without_a_logarithm_is_a_gap() -> None:
+    values = np.exp(0.01 * np.arange(140) + 0.3 * np.sin(np.arange(140) * np.pi / 6))
+    model = fit_forecasts([values], 12, (12,)).final
+    out_of_stock = values.copy()
+    out_of_stock[-1] = 0
+    np.testing.assert_allclose(forecast(model, out_of_stock), forecast(model, values), rtol=0.25)  # a year's growth
+    assert np.isfinite(forecast(model, np.zeros(140))).all()
+
+
+def test_series_that_are_seldom_known_are_learned_from() -> None:
+    rng = np.random.default_rng(0)
+    values = np.tile([0, 10, 20, 30, -10, -40, -50.0], 30) + rng.normal(size=210)
+    values[rng.random(210) < 0.65] = np.nan
+    fitted = fit_forecasts([values], 7, (7,))
+    assert fitted.final.score < 1
+    np.testing.assert_allclose(forecast(fitted.final, values), [0, 10, 20, 30, -10, -40, -50], atol=4)
+
+
+def test_a_season_beyond_the_kernel_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasts, "MOST_LOOKBACK", 20)
+    rng = np.random.default_rng(0)
+    day = 10 * rng.normal(size=30)
+    values = np.tile(day, 9) + 0.1 * rng.normal(size=270)
+    model = fit_forecasts([values[:240]], 30, (30,)).final
+    assert (model.seasons, model.lookback, len(model.kernel) <= 20) == ((30,), 30, True)
+    np.testing.assert_allclose(forecast(model, values[:240]), values[240:], atol=2)
+    assert fit_forecasts([values[:50]], 3, (30,)).final.seasons == (1,)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,6 +118,7 @@ class PanelForecaster(Parameters, BaseEstimator):
         channels = [column for part in history.panel.values for column in part[:, : len(roles.targets)].T.copy()]
         seasons = self._seasons(channels, history.panel.calendar)
         fitted = fit_forecasts(channels, self.horizon, seasons, None if isinstance(self.lookback, str) else self.lookback)
+        self._tell_unused(seasons, fitted.final.seasons)
         self.roles_, self.calendar_, self.covariates_ = roles, history.panel.calendar, history.covariates
         self.ids_, self.n_features_in_ = history.panel.keys, len(roles.names)
         self._learn(fitted, self._features(history), history.static)
@@ -137,6 +139,15 @@ class PanelForecaster(Parameters, BaseEstimator):
         if isinstance(self.season, str):
             return find_seasons(channels, calendar.frequency)
         return (self.season,) if isinstance(self.season, (int, np.integer)) else tuple(self.season)
+
+    def _tell_unused(self, seasons: tuple[int, ...], used: tuple[int, ...]) -> None:
+        unused = sorted(set(seasons) - {1, *used})
+        if unused and not isinstance(self.season, str):
+            warnings.warn(
+                f"season={self.season!r}: {', '.join(map(str, unused))} steps do not fit twice into the series and are not used; "
+                "give longer series, or a shorter season",
+                stacklevel=4,
+            )
 
     def _learn(self, fitted: Fitted, features: Features, static: Frame | None) -> Effects:
         """From what was fitted to the series alone: effects of covariates, and intervals from steps not learned from.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from tabdl.encoding.windows import Series, window_blocks
-from tabdl.training.linear import LEAST_KNOWN, PENALTIES, STRONG, Choice, Sums, change, repeat_seasons, search, solve, sum_windows
+from tabdl.training.linear import PENALTIES, STRONG, Choice, Sums, change, least_known, repeat_seasons, search, solve, sum_windows
 
 MOST_LOOKBACK = 720
 SHARE = 0.75  # of the steps of a series that are seen at once
@@ -35,8 +35,8 @@ class Forecasts:
     """What is needed to forecast.
 
     kernel: (lookback or fewer, horizon). seasons: the first is the main one. lookback: steps to be seen.
-    mixture: (series, naives), the share of each seasonal naive. log: whether the kernel acts on logarithms, of `floor` or more.
-    score: of the steps held out, errors divided by those of the seasonal naive.
+    mixture: (series, naives), the share of each seasonal naive. log: whether the kernel acts on logarithms. floor: of positive
+    series, the least value, else 0. score: of the steps held out, errors divided by those of the seasonal naive.
     """
 
     kernel: np.ndarray
@@ -100,10 +100,10 @@ def fit_forecasts(
     steps = np.array([len(part) for part in values])
     held = held_steps(steps, horizon) if held is None else held
     lookbacks = [lookback] if lookback else lookbacks_of(int(np.median(steps)) - held, seasons)
-    longest = max(lookbacks)
-    seasons = tuple(season for season in seasons if season <= longest) or (1,)
-    season = seasons[0]
-    series = [Series.of(part, longest, season) for part in values]
+    seasons = usable_seasons(seasons, max(lookbacks), int(np.median(steps)) - held)
+    longest = max(*lookbacks, *seasons)
+    season = next((season for season in seasons if season <= max(lookbacks)), 1)
+    series = [Series.of(part, longest, seasons[0]) for part in values]
     positive = all(np.nanmin(part, initial=np.inf) > 0 for part in values)
     floor = min(float(np.nanmin(part, initial=np.inf)) for part in values) if positive else 0.0
     found = []
@@ -151,10 +151,16 @@ def held_steps(steps: np.ndarray, horizon: int) -> int:
     return max(held, horizon) if middle >= 3 * horizon else 0
 
 
+def usable_seasons(seasons: tuple[int, ...], lookback: int, steps: int) -> tuple[int, ...]:
+    """Those that the kernel sees, and those that repeat in the steps of a series: the seasonal naives know these."""
+    return tuple(season for season in seasons if season <= lookback or 2 * season <= steps) or (1,)
+
+
 def lookbacks_of(steps: int, seasons: tuple[int, ...]) -> list[int]:
     """Lookbacks to try for series of so many steps: whole seasons, of the longest that fits in twice."""
     longest = max(1, min(int(SHARE * steps), MOST_LOOKBACK))
-    season = max([s for s in seasons if 2 * s <= longest], default=min(seasons[0], longest))
+    one = 1 if seasons[0] > longest == MOST_LOOKBACK else min(seasons[0], longest)
+    season = max([s for s in seasons if 2 * s <= longest], default=one)
     return sorted({max(round(part * longest / season - 0.2), 1) * season for part in SHORTER})
 
 
@@ -229,7 +235,7 @@ class Windows:
 
 def cut_windows(model: Forecasts, series: list[Series], back: int, held: int, most: int) -> Windows:
     """Windows whose horizon lies in the last `back` steps before the held-out ones, about as many as `most`."""
-    stride = coprime(1 + len(series) * back // most, model.seasons[0])
+    stride, least = coprime(1 + len(series) * back // most, model.seasons[0]), least_known(series)
     empty = np.zeros((0, model.lookback))
     parts = [(empty, empty.astype(bool), np.zeros((0, model.horizon)), np.zeros(0, int), np.zeros(0, int))]
     for i, part in enumerate(series):
@@ -238,7 +244,7 @@ def cut_windows(model: Forecasts, series: list[Series], back: int, held: int, mo
         for values, known in window_blocks(part, model.lookback, model.horizon, max(1, stop - back), stop, stride):
             at = begin - stride * np.arange(len(values))
             begin -= stride * len(values)
-            kept = known[:, : model.lookback].mean(axis=1) >= LEAST_KNOWN
+            kept = known[:, : model.lookback].mean(axis=1) >= least
             after = np.where(known[:, model.lookback :], values[:, model.lookback :], np.nan)
             seen, there = values[kept, : model.lookback], known[kept, : model.lookback]
             parts.append((seen, there, after[kept], np.full(kept.sum(), i), at[kept]))
@@ -253,8 +259,19 @@ def scales(model: Forecasts, series: list[Series], held: int) -> np.ndarray:
 
 
 def read_values(model: Forecasts, values: np.ndarray) -> np.ndarray:
-    """As the kernel sees them: logarithms, where it acts on these."""
-    return np.log(np.maximum(values, model.floor)) if model.log else values
+    """(windows, steps) as the kernel sees them: logarithms, where it acts on these.
+
+    There a value that has none, such as a day out of stock, is a gap: it takes the value of a season before, else the least.
+    """
+    if not model.log:
+        return values
+    if (values > 0).all():
+        return np.log(values)
+    season, filled = model.seasons[0], np.where(values > 0, values, np.inf)
+    for step in range(season, values.shape[1]):
+        filled[:, step] = np.where(values[:, step] > 0, values[:, step], filled[:, step - season])
+    least = filled.min(axis=1, keepdims=True, initial=np.inf)
+    return np.log(np.where(np.isfinite(filled), filled, np.where(np.isfinite(least), least, model.floor)))
 
 
 def volatility(model: Forecasts, values: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ PENALTIES = tuple(10.0**p for p in (-9, -7, -5, -4, -3, -2.5, -2, -1.5, -1, -0.5
 STRONG = 1.0  # the weakest penalty where windows are fewer than the steps of a season
 PRIORS = (1, 7, 0)  # seasons that the prior averages; 0: all of the lookback
 STEPS_JUDGED = 24  # steps of the horizon by which candidates are compared
-LEAST_KNOWN = 0.5  # share of a window's steps, seen and to come, below which it is left out
+LEAST_KNOWN = 0.5  # of the usual share of known steps: what a window, seen and to come, must have
 FLOOR = 1e-2  # of the changes of a series: smallest scale of a window
 ROUNDING = 1e-9
 LEAST_LIKELY = 0.1  # of the best candidate's likelihood: what a candidate needs to be part of the mean
@@ -64,7 +64,7 @@ def sum_windows(
     series: Sequence[Series], spans: Iterable[tuple[int, int]], lookback: int, horizon: int, season: int, stride: int = 1
 ) -> Sums:
     """Sums over the windows of each series whose horizon lies in its span of steps (start, stop)."""
-    total = Sums.zeros(lookback, horizon)
+    total, least = Sums.zeros(lookback, horizon), least_known(series)
     windows = 0
     for part, (start, stop) in zip(series, spans, strict=True):
         told = part.values[part.lookback : part.lookback + max(stop, 0)]
@@ -73,7 +73,7 @@ def sum_windows(
             continue  # repeats itself: nothing to learn
         for values, known in window_blocks(part, lookback, horizon, start, stop, stride):
             weight = (known[:, :lookback].mean(axis=1), known[:, lookback:].mean(axis=1))
-            kept = np.minimum(*weight) >= LEAST_KNOWN if not known.all() else slice(None)
+            kept = np.minimum(*weight) >= least if not known.all() else slice(None)
             moved = values[kept] - values[kept, lookback - 1 : lookback]
             seen, after = moved[:, :lookback], moved[:, lookback:]
             own = np.maximum(_changes(seen, season), FLOOR * scale)
@@ -85,6 +85,12 @@ def sum_windows(
                 total.weight[k] += (weight[0] * weight[1])[kept].sum()
             windows += len(moved)
     return replace(total, windows=windows)
+
+
+def least_known(series: Sequence[Series]) -> float:
+    """Share of known steps below which a window is left out: a shop that opens on five days has no full week."""
+    steps = sum(part.steps for part in series)
+    return LEAST_KNOWN * sum(int(part.known.sum()) for part in series) / max(steps, 1)
 
 
 def change(values: np.ndarray, season: int) -> float:
