@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -144,6 +144,25 @@ def _parse(parsers: list[Callable[[str], datetime]], text: str) -> np.datetime64
         except (ValueError, OverflowError):
             continue
     return NO_DATE
+
+
+def offset_of(text: str) -> int | None:
+    """Microseconds that the clock of an ISO text is ahead of UTC; None where it does not say."""
+    try:
+        offset = datetime.fromisoformat(text.strip()).utcoffset()
+    except ValueError:
+        return None
+    return None if offset is None else offset // timedelta(microseconds=1)
+
+
+def days_of(dates: np.ndarray) -> np.ndarray | None:
+    """Numbers such as 20240531 -> days since 1970; None where one of them is no date of the years 1800 to 2199."""
+    year, month, day = dates // 10_000, dates // 100 % 100, dates % 100
+    if not ((year >= 1800) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1)).all():
+        return None
+    months = (12 * (year - 1970) + month - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (day - 1)
+    return days.astype(np.int64) if (days.astype("datetime64[M]") == months).all() else None
 
 
 def find_date_format(texts: list[str], share: float = 0.99) -> str | None:

@@ -167,8 +167,10 @@ def _zoned(type: TimeType) -> str:
 
 
 def _irregular(calendar: Calendar, name: str, time: str) -> SchemaError:
+    zoned = "convert such texts to their time zone with pandas.to_datetime(..., utc=True).dt.tz_convert(...), or "
+    where, remedy = (" in UTC", zoned) if calendar.type.kind == "text" and calendar.type.zone else ("", "")
     return SchemaError(
-        f"expected times in steps of {calendar.frequency}, received {time} between two of them in {name}; "
+        f"expected times in steps of {calendar.frequency}, received {time} between two of them{where} in {name}; {remedy}"
         "aggregate to one row a step, for example with pandas.DataFrame.resample"
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tabdl.cells import ISO, dates_of, find_date_format, number_of, text_of
+from tabdl.cells import ISO, dates_of, days_of, find_date_format, number_of, offset_of, text_of
 from tabdl.errors import SchemaError
 from tabdl.frames import read_frame
 
@@ -77,9 +77,10 @@ class Frequency:
 class TimeType:
     """How a column of times is written. kind: datetime, text, whole (20240531 for a date) or number.
 
-    zone: name of the time zone. local: steps follow the wall clock there, as days and months do; hours do not. unit: of the
-    datetimes. form: strftime of texts and whole dates, None where they come back as datetimes. period: frequency of pandas
-    periods. reading: the format (of `cells.DATE_FORMATS`) in which texts were read, and are to be read again.
+    zone: name of the time zone. local: steps follow the wall clock there, as days and months do; hours do not. Without a zone, it
+    is that of texts whose offsets from UTC change. unit: of the datetimes. form: strftime of texts and whole dates, None where
+    they come back as datetimes. period: frequency of pandas periods. reading: the format (of `cells.DATE_FORMATS`) in which texts
+    were read, and are to be read again.
     """
 
     kind: str
@@ -89,6 +90,11 @@ class TimeType:
     form: str | None = None
     period: str | None = None
     reading: str | None = None
+
+    @property
+    def follows_texts(self) -> bool:
+        """Whether texts with an offset are read without it."""
+        return self.local and self.zone is None
 
     def to_clock(self, values: np.ndarray) -> np.ndarray:
         """Microseconds in UTC -> on the clock that steps follow."""
@@ -173,9 +179,10 @@ def read_times(table: Any, name: str, like: TimeType | None = None) -> tuple[np.
     cells = read_frame(table, only=[name]).columns[name]
     if cells.dtype.kind == "M":
         _refuse_gaps(name, np.isnat(cells))
-        return cells.astype("datetime64[us]").astype(np.int64), TimeType(
-            "datetime", _zone_of(column), unit=_unit_of(column), period=period
-        )
+        values, zone = cells.astype("datetime64[us]").astype(np.int64), _zone_of(column)
+        if zone is not None and like is not None and like.follows_texts:
+            return _move(values, zone, to_wall=True), like
+        return values, TimeType("datetime", zone, unit=_unit_of(column), period=period)
     if cells.dtype.kind in "iuf":
         return _read_numbers(name, cells, like)
     return _read_texts(name, cells, like)
@@ -249,20 +256,10 @@ def _read_numbers(name: str, cells: np.ndarray, like: TimeType | None) -> tuple[
             )
     numbers = cells.astype(np.int64)
     for form, dates in () if like is not None and like.kind == "number" else WHOLE_DATES.items():
-        days = _days_of(dates(numbers))
+        days = days_of(dates(numbers))
         if days is not None:
             return days * DAY, TimeType("whole", form=form)
     return numbers, TimeType("number")
-
-
-def _days_of(dates: np.ndarray) -> np.ndarray | None:
-    """Numbers such as 20240531 -> days since 1970; None where one of them is no date of the years 1800 to 2199."""
-    year, month, day = dates // 10_000, dates // 100 % 100, dates % 100
-    if not ((year >= 1800) & (year < 2200) & (month >= 1) & (month <= 12) & (day >= 1)).all():
-        return None
-    months = (12 * (year - 1970) + month - 1).astype("datetime64[M]")
-    days = months.astype("datetime64[D]") + (day - 1)
-    return days.astype(np.int64) if (days.astype("datetime64[M]") == months).all() else None
 
 
 def _read_texts(name: str, cells: np.ndarray, like: TimeType | None) -> tuple[np.ndarray, TimeType]:
@@ -282,7 +279,11 @@ def _read_texts(name: str, cells: np.ndarray, like: TimeType | None) -> tuple[np
         row, example = int(np.argmax(lost)), EXAMPLE.strftime("%Y-%m-%d %H:%M" if form in (None, ISO) else form)
         raise SchemaError(f"column {name!r}: expected times such as {example}, received {cells[row]!r} in row {row}; {TO_TIMES}")
     values = moments.astype("datetime64[us]").astype(np.int64)
-    if form == ISO and any(_has_zone(text) for text in known[:20]):
+    offsets = {text: offset_of(text) for text in known} if form == ISO else {}
+    if any(offset is not None for offset in offsets.values()):
+        wall = values + np.array([offsets.get(text or "") or 0 for text in texts])
+        if like.follows_texts if like is not None else _is_evener(wall, than=values):
+            return wall, TimeType("text", local=True, reading=form)
         return values, TimeType("text", "UTC", reading=form)
     return values, TimeType("text", form=_written_as(known[:50], form), reading=form)
 
@@ -307,11 +308,10 @@ def _in_order(name: str, texts: list[str], form: str | None) -> str | None:
     return form if sparse[0] < sparse[1] else day_first
 
 
-def _has_zone(text: str) -> bool:
-    try:
-        return datetime.fromisoformat(text.strip()).tzinfo is not None
-    except ValueError:
-        return False
+def _is_evener(values: np.ndarray, than: np.ndarray) -> bool:
+    """Whether distinct times share a longer step."""
+    step, other = (np.gcd.reduce(np.diff(np.unique(times))) for times in (values, than))
+    return bool(step > other)
 
 
 def _written_as(texts: list[str], form: str | None) -> str | None:

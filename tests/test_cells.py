@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from tabdl.cells import dates_of, find_date_format, number_of, numbers_of, text_of, token
+from tabdl.cells import dates_of, days_of, find_date_format, number_of, numbers_of, offset_of, text_of, token
 
 NAN = np.nan
 
@@ -48,6 +48,19 @@ def test_zoned_iso_text_becomes_utc():
     found = dates_of(["2024-05-31T12:00:00+02:00", "2024-05-31T10:00:00Z", "05/31/2024", 5, None], None)
     assert found[0] == found[1] == np.datetime64("2024-05-31T10:00", "us")
     assert np.isnat(found[2:]).all()
+
+
+def test_the_offset_that_a_text_says():
+    hour = 3_600_000_000
+    texts = ["2024-03-31T00:00+01:00", "2024-03-31 00:00:00-0330", "2024-03-31T00:00Z", "2024-03-31", "31/03/2024"]
+    assert [offset_of(text) for text in texts] == [hour, -3.5 * hour, 0, None, None]
+
+
+def test_whole_numbers_of_dates():
+    found = days_of(np.array([19700102, 20240229]))
+    assert found is not None
+    assert found.tolist() == [1, 19782]
+    assert days_of(np.array([19700102, 20230229])) is None
 
 
 def test_the_first_cell_that_is_no_number_is_named():

@@ -14,7 +14,7 @@ HOUR = 3_600_000_000
 
 
 def panel_of(frame: pd.DataFrame, ids: tuple[str, ...] = ("store",), calendar: Calendar | None = None) -> Panel:
-    values, type = read_times(frame, "time")
+    values, type = read_times(frame, "time", None if calendar is None else calendar.type)
     numbers = frame[["sales"]].to_numpy(float)
     return make_panel(values, type, {name: frame[name].to_numpy() for name in ids}, numbers, ["sales"], calendar)
 
@@ -83,6 +83,18 @@ def test_many_rows_are_fast() -> None:
     start = time.perf_counter()
     assert len(panel_of(frame)) == 300
     assert time.perf_counter() - start < 5
+
+
+def test_texts_of_a_zone_that_are_uneven_are_told_of_it() -> None:
+    frame = stores("D", 60).iloc[:60].assign(time=lambda f: f["time"].dt.tz_localize("Europe/Berlin"))
+    late = frame["time"].where(frame.index != 50, frame["time"] + pd.Timedelta("1min"))
+    says = r"received 2024-02-19 23:01:00.* in UTC .* store='b'; .* their time zone .*dt\.tz_convert\(\.\.\.\), or aggregate"
+    with pytest.raises(SchemaError, match=says):
+        panel_of(frame.assign(time=late.astype(str)))
+    winter = panel_of(frame.assign(time=frame["time"].astype(str))).calendar
+    summer = frame.assign(time=(frame["time"] + pd.DateOffset(days=60)).astype(str))
+    with pytest.raises(SchemaError, match="received 2024-03-31 22:00:00.* in UTC in series store='b'; convert such texts"):
+        panel_of(summer, calendar=winter)
 
 
 ZONED = stores().assign(time=lambda f: f["time"].dt.tz_localize("UTC"))

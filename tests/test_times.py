@@ -113,6 +113,43 @@ def test_texts_with_an_offset_come_back_as_times_in_utc() -> None:
     assert str(calendar.write(axis)[0]) == "2024-03-31 00:00:00+00:00"
 
 
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [("D", "1 day"), ("W", "1 week"), ("MS", "1 month"), ("12h", "12 hours"), ("h", "1 hour"), ("15min", "15 minutes")],
+)
+@pytest.mark.parametrize("start", ["2024-03-20", "2024-10-20"])
+def test_texts_of_a_zone_follow_the_wall_clock_where_it_is_even(rule: str, says: str, start: str) -> None:
+    wall = pd.date_range(start, periods=30, freq=rule)
+    zoned = pd.date_range(start, periods=30 if says == "1 day" else 900, freq=rule, tz="Europe/Berlin")
+    if says.endswith(("hour", "minutes")):
+        calendar, axis = calendar_of({"time": zoned.astype(str)})
+        assert list(calendar.write(axis)) == list(zoned.tz_convert("UTC"))
+    else:
+        calendar, axis = calendar_of({"time": wall.tz_localize("Europe/Berlin").astype(str)})
+        assert list(calendar.write(axis)) == list(wall)
+        assert list(calendar.write(axis[-1:] + calendar.frequency.step)) == [wall[-1] + wall.freq]
+    assert str(calendar.frequency) == says
+    assert Calendar.from_json(calendar.to_json()) == calendar
+
+
+def test_a_later_table_is_read_on_the_wall_clock_too() -> None:
+    days = pd.date_range("2024-03-25", periods=20, tz="Europe/Berlin").astype(str)
+    values, type = read_times({"time": days}, "time")
+    for later in (days[10:], days[10:].str[:10], pd.DatetimeIndex(days[10:].str[:10]).tz_localize("Europe/Berlin")):
+        again, other = read_times({"time": later}, "time", type)
+        assert again.tolist() == values[10:].tolist()
+        assert other.zone == type.zone
+    in_utc = read_times({"time": pd.date_range("2024-01-01", periods=9, tz="UTC").astype(str)}, "time")[1]
+    assert read_times({"time": days}, "time", in_utc)[1].zone == "UTC"
+
+
+def test_series_of_several_zones_follow_their_own_wall_clocks() -> None:
+    days = pd.date_range("2024-03-01", periods=40)
+    parts = [days.tz_localize(zone).astype(str) for zone in ("Europe/Berlin", "America/New_York")]
+    values, _ = read_times({"time": parts[0].append(parts[1])}, "time")
+    assert values.tolist() == 2 * days.as_unit("us").asi8.tolist()
+
+
 def test_numbers_texts_of_numbers_and_periods() -> None:
     for cells in ([1990, 1991, 1992], [1990.0, 1991.0, 1992.0], ["1990", "1991", "1992"]):
         calendar, axis = calendar_of({"time": cells})
