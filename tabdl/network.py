@@ -149,7 +149,8 @@ class SequenceNetwork(TableNetwork):
     id: str | tuple[str, ...] | None = param(
         None,
         "column, or columns, of a long table, one row a step, that name the series; y has one entry a series, in order of first "
-        "appearance or with the ids as its pandas index, or is the name of a column",
+        "appearance or with the ids as its pandas index, or one a row, the same in all rows of a series, as cross-validation by "
+        "`GroupKFold` needs it (with `scoring=None`), or is the name of a column",
     )
     time: str | None = param(None, "column of a long table that orders the steps of a series; None: as they come")
     reads = ("numbers", "flags", "categories", "sequence", "mask", "future")

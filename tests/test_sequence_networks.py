@@ -14,12 +14,12 @@ import pyarrow
 import pytest
 from longfiles import shrink
 from sklearn.compose import ColumnTransformer
-from sklearn.model_selection import cross_val_predict
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import tabdl
-from tabdl import CNNRegressor, LITEClassifier, LITERegressor, MLPRegressor, Parquet
+from tabdl import CNNRegressor, LITEClassifier, LITERegressor, MLPRegressor, Parquet, RocketClassifier
 from tabdl.archive import read_archive, write_archive
 from tabdl.errors import ArtifactError, ParameterError, SchemaError, TargetError
 from tabdl.testing import mixed_series
@@ -211,12 +211,37 @@ def test_targets_follow_their_ids(of_long: Any) -> None:
 
 
 def test_as_many_targets_as_series(of_long: Any) -> None:
-    with pytest.raises(TargetError, match="60"):
-        regressor(id="who").fit(LONG, np.zeros(len(LONG)))
-    with pytest.raises(TargetError, match="one entry for each of 60 series"):
-        regressor(id="who").fit(LONG, pd.Series(np.zeros(len(LONG))))
+    for given in (np.zeros(len(LONG) - 1), pd.Series(np.zeros(len(LONG) - 1))):
+        with pytest.raises(
+            TargetError, match=f"one entry for each of 60 series .* or for each of its {len(LONG)} rows, received"
+        ):
+            regressor(id="who").fit(LONG, given)
+    with pytest.raises(TargetError, match="y expects one value a series .* received 0.0 and 1.0 in series who='id 00'"):
+        regressor(id="who").fit(LONG, np.arange(len(LONG)) % 2.0)
     with pytest.raises((TargetError, SchemaError, ParameterError), match="'b'"):
         regressor(id="who", time="at").fit(LONG, "b")
+
+
+def test_targets_may_stand_in_every_row(of_long: Any) -> None:
+    shuffled = LONG.sample(frac=1, random_state=0)
+    y, weight = (shuffled["who"].map(dict(zip(IDS, v, strict=True))) for v in (Y, np.arange(ROWS) + 1.0))
+    for rows in (y, y.to_numpy(), y.tolist()):
+        np.testing.assert_array_equal(
+            regressor(id="who", time="at").fit(shuffled, rows).predict(shuffled),
+            regressor(id="who", time="at").fit(shuffled, pd.Series(Y, index=IDS)).predict(shuffled),
+        )
+    assert of_long.score(shuffled, y, weight) == pytest.approx(of_long.score(LONG, Y, np.arange(ROWS) + 1.0))
+
+
+def test_cross_validation_of_long_tables() -> None:
+    labels = LONG["who"].map(dict(zip(IDS, np.where(np.median(Y) < Y, "up", "down"), strict=True)))
+    model = RocketClassifier(id="who", time="at", kernels=84, groups=1, random_state=0)
+    search = GridSearchCV(model, {"scale": ["channel", "series"]}, cv=GroupKFold(3), error_score="raise")
+    search.fit(LONG, labels, groups=LONG["who"])
+    assert search.best_estimator_.predict(LONG).shape == (ROWS,)
+    found = cross_val_score(model, LONG, labels, groups=LONG["who"], cv=GroupKFold(3), error_score="raise")
+    assert found.shape == (3,)
+    assert found.mean() > 0.6
 
 
 def test_validation_series_are_read_like_those_of_training() -> None:

@@ -12,10 +12,12 @@ import numpy as np
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import ParameterError, SchemaError, TargetError
-from tabdl.frames import Frame, canonical
+from tabdl.frames import Frame, canonical, read_frame
 from tabdl.inference import check_finite
+from tabdl.panel import group_rows, name_series
 from tabdl.schema import Schema
 from tabdl.series import holds_series
+from tabdl.timeline import as_names
 
 if TYPE_CHECKING:
     from tabdl.estimators.streaming import Stream
@@ -95,7 +97,8 @@ def read_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, channels: list
     channels: names of the columns that hold series, once these are known.
     """
     frame, ids = estimator.read_table(X, channels)
-    y, sample_weight, order = by_id(y, ids, "y"), by_id(sample_weight, ids, "sample_weight"), category_order(y)
+    order = category_order(y)
+    y, sample_weight = of_series(estimator, X, y, ids, "y"), of_series(estimator, X, sample_weight, ids, "sample_weight")
     if isinstance(y, str):
         frame, y, order = take_column(frame, y, "y")
     if isinstance(sample_weight, str):
@@ -173,11 +176,36 @@ def check_schema(schema: Any, y: Any, sample_weight: Any) -> None:
 
 
 def cells_of(estimator: Any, X: Any, cells: Any, role: str) -> Any:
-    """Cells of a column of X where its name was given, else what was given, a row of X or a series of a long table each."""
+    """Cells of a column of X where its name was given, else what was given: one for each row of X or series of a long table."""
     if not isinstance(cells, str) and getattr(estimator, "id", None) is None:
         return cells
     frame, ids = estimator.read_table(X, estimator._channels)
-    return take_column(frame, cells, role)[1] if isinstance(cells, str) else by_id(cells, ids, role)
+    return take_column(frame, cells, role)[1] if isinstance(cells, str) else of_series(estimator, X, cells, ids, role)
+
+
+def of_series(estimator: Any, X: Any, cells: Any, ids: list[Any] | None, role: str) -> Any:
+    """One cell for each series of a long table X, where that is what was given or each of its rows has one."""
+    if ids is None or isinstance(cells, str) or np.ndim(cells) == 0 or len(cells) == len(ids):
+        return by_id(cells, ids, role)
+    columns = read_frame(X, only=as_names(estimator.id)).columns
+    columns = {key: columns[key] for key in as_names(estimator.id)}
+    codes, first = group_rows(columns, len(next(iter(columns.values()))))
+    if len(cells) != len(codes):
+        raise TargetError(
+            f"{role} expects one entry for each of {len(ids)} series of the long table, or for each of its {len(codes)} rows, "
+            f"received {len(cells)}; give it the ids as its index, the order in which they first appear, or the name of a column "
+            "of X"
+        )
+    values = np.asarray(cells)
+    own = values[first[codes]]
+    other = ((values != own) & ((values == values) | (own == own))).reshape(len(codes), -1).any(axis=1)
+    if other.any():
+        row = int(np.argmax(other))
+        raise TargetError(
+            f"{role} expects one value a series where it has an entry for each row of the long table, received {own[row]} and "
+            f"{values[row]} in {name_series({key: ids[row] for key, ids in columns.items()})}; give one entry a series"
+        )
+    return cells.iloc[first] if hasattr(cells, "iloc") else values[first]
 
 
 def by_id(cells: Any, ids: list[Any] | None, role: str) -> Any:
@@ -187,11 +215,6 @@ def by_id(cells: Any, ids: list[Any] | None, role: str) -> Any:
         return cells
     if len(cells) == len(ids) and set(index) == set(ids):
         return cells.loc[ids]
-    if len(cells) != len(ids):
-        raise TargetError(
-            f"{role} expects one entry for each of {len(ids)} series of the long table, received {len(cells)}; give it the ids "
-            "as its index, the order in which they first appear, or the name of a column of X"
-        )
     if list(index) != list(range(len(ids))):
         lacks, odd = next(i for i in ids if i not in index), next((i for i in index if i not in ids), index[0])
         raise TargetError(
