@@ -20,7 +20,7 @@ def seasonal_scale(past: np.ndarray, season: int = 1) -> np.ndarray:
     array(1.5)
     """
     past = np.asarray(past, np.float64)
-    return _mean(np.abs(past[..., season:] - past[..., :-season]))
+    return mean_known(np.abs(past[..., season:] - past[..., :-season]))
 
 
 def mase(truth: np.ndarray, forecast: np.ndarray, past: np.ndarray, season: int = 1) -> np.ndarray:
@@ -33,7 +33,7 @@ def mase(truth: np.ndarray, forecast: np.ndarray, past: np.ndarray, season: int 
     1.0
     """
     scale = seasonal_scale(past, season)
-    return _mean(np.abs(truth - np.asarray(forecast))) / np.where(scale > 0, scale, np.nan)
+    return mean_known(np.abs(truth - np.asarray(forecast))) / np.where(scale > 0, scale, np.nan)
 
 
 def smape(truth: np.ndarray, forecast: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def smape(truth: np.ndarray, forecast: np.ndarray) -> np.ndarray:
     """
     truth, forecast = np.asarray(truth, np.float64), np.asarray(forecast, np.float64)
     size = np.abs(truth) + np.abs(forecast)
-    return _mean(200 * np.abs(truth - forecast) / np.where(size == 0, 1.0, size))
+    return mean_known(200 * np.abs(truth - forecast) / np.where(size == 0, 1.0, size))
 
 
 def owa(smape: float, mase: float, naive2_smape: float, naive2_mase: float) -> float:
@@ -75,7 +75,7 @@ def crps(truth: np.ndarray, levels: Sequence[float], quantiles: np.ndarray) -> n
     error = np.asarray(truth, np.float64)[..., None] - quantiles  # (..., steps, levels)
     pinball = np.maximum(at * error, (at - 1) * error)
     share = np.diff(np.r_[0.0, (at[1:] + at[:-1]) / 2, 1.0])
-    return _mean(2 * (pinball * share).sum(axis=-1))
+    return mean_known(2 * (pinball * share).sum(axis=-1))
 
 
 def coverage(truth: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def coverage(truth: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray
     array(0.5)
     """
     inside = (np.asarray(low) <= truth) & (truth <= np.asarray(high))
-    return _mean(np.where(np.isnan(truth) | np.isnan(low) | np.isnan(high), np.nan, inside))
+    return mean_known(np.where(np.isnan(truth) | np.isnan(low) | np.isnan(high), np.nan, inside))
 
 
 def fill_forward(past: np.ndarray) -> np.ndarray:
@@ -150,7 +150,8 @@ def seasonal_indices(past: np.ndarray, season: int) -> np.ndarray:
     return index / index.mean()
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
+def mean_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is not NaN."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a series without a known step is NaN, as documented
         return np.asarray(np.nanmean(values, axis=-1))

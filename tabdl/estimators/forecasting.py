@@ -14,6 +14,7 @@ from tabdl.encoding.covariates import Covariates
 from tabdl.encoding.windows import Series
 from tabdl.errors import SchemaError
 from tabdl.estimators.conformal import Bands, learn_bands
+from tabdl.estimators.forecastscore import changes, score_forecasts
 from tabdl.estimators.forecaststate import forecast_state, restore_forecast
 from tabdl.estimators.histories import History, Roles, read_future, read_history
 from tabdl.estimators.measures import Measures
@@ -82,6 +83,7 @@ class PanelForecaster(Parameters, BaseEstimator):
     scales_: np.ndarray
     measures_: Measures
     recent_: Panel | None
+    changes_: np.ndarray | None  # (series, targets)
 
     # ---- fit -------------------------------------------------------------------------------------------------------
 
@@ -123,6 +125,7 @@ class PanelForecaster(Parameters, BaseEstimator):
         self.ids_, self.n_features_in_ = history.panel.keys, len(roles.names)
         self._learn(fitted, self._features(history), history.static)
         self.recent_ = history.last_steps(self.forecasts_.lookback + GAP_SEASONS * self.season_, self.horizon)
+        self.changes_ = changes(history.panel, len(roles.targets))
 
     def _roles(self) -> Roles:
         return Roles.of(self.time, self.id, self.target, self.known, self.past, self.static)
@@ -220,6 +223,30 @@ class PanelForecaster(Parameters, BaseEstimator):
         errors = [self.bands_.at(share, windows.series, unit) for share in shares]
         bounds = [mean * np.exp(error) if model.log else mean + error for error in errors]
         return self._tidy(past.panel, mean, bounds, shares)
+
+    def score(self, X: Any, y: None = None, history: Any = None) -> float:
+        """Minus the mean absolute scaled error (MASE) of the steps after the history: higher is better, for searches.
+
+        Parameters
+        ----------
+        X : long table with the columns of `fit`
+            The rows that came next, as the test parts of `RollingOrigin` have them; known columns are taken from it. The first
+            `horizon` steps with a known target count; series without history are left out.
+        y : ignored; the target is a column of X
+        history : long table, optional
+            The steps before; None: those of the training table.
+
+        Returns
+        -------
+        Mean over series and targets; the unit of each is its mean absolute change from step to step in the history.
+
+        Raises
+        ------
+        SchemaError, TargetError
+            When X has no step that follows the history, or does not fit what was learned.
+        """
+        self._check_fitted()
+        return score_forecasts(self, X, history)
 
     def _read(self, history: Any) -> History:
         if history is not None:

@@ -46,6 +46,7 @@ def forecast_state(estimator: Any) -> tuple[dict[str, Any], dict[str, np.ndarray
             "recent/steps": recent.steps,
             "recent/values": np.concatenate(recent.values),
         }
+        arrays |= {} if estimator.changes_ is None else {"recent/changes": estimator.changes_}
     return state, arrays
 
 
@@ -67,7 +68,7 @@ def restore_forecast(estimator: Any, state: dict[str, Any], arrays: dict[str, np
     estimator.measures_ = Measures(arrays["measures/own"], arrays["measures/typical"], float(state["level"]))
     measure, exponent = state["recent"]
     estimator.bands_ = Bands(arrays["bands/quantiles"], arrays["bands/spread"], (int(measure), float(exponent)))
-    estimator.recent_ = None
+    estimator.recent_, estimator.changes_ = None, arrays.get("recent/changes")
     if "recent/values" in arrays:
         values = np.split(arrays["recent/values"], np.cumsum(arrays["recent/steps"])[:-1])
         ids = dict(zip(estimator.roles_.ids, map(_revive_cells, state["recent_ids"]), strict=True))

@@ -81,6 +81,13 @@ class History:
         panel = whole.until_known(targets)
         return cls(whole, panel, covariates, [without_gaps(part[:, targets:]) for part in panel.values], static)
 
+    def take(self, series: Sequence[int]) -> History:
+        """Some series, by number."""
+        static, whole = None if self.static is None else self.static.take(series), self.whole.take(series)
+        return replace(
+            self, whole=whole, panel=self.panel.take(series), features=[self.features[i] for i in series], static=static
+        )
+
     def last_steps(self, lookback: int, horizon: int) -> Panel:
         """Of each series the last `lookback` steps up to a known target, and of the `horizon` after it those in the table."""
         ends = self.panel.steps
