@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import time as clock
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from tabdl.pictures import plot_backtest
 from tabdl.quantiles import quantile_levels
 from tabdl.splitting import RollingOrigin
 from tabdl.timeline import Timeline, as_names, as_pandas, check_columns, numbers_in, with_index
-from tabdl.times import Calendar, TimeType, find_calendar, read_times
+from tabdl.times import Calendar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +66,7 @@ def backtest(
     id, time and the known columns. Beside it stand the naive forecast, the seasonal naive one (the model's `season_`) and
     `RidgeForecaster`. Series without a known target before an origin are left out there, and so are steps that a method does not
     forecast: all are scored on the same steps. Where the table lacks a known value ahead, or the row with it, the last one of
-    its series goes on.
+    its series goes on. Steps are those of the calendar that a forecaster finds, so that a missing row is a gap.
 
     Scores, means over series and then over origins: MASE and CRPS in units of the in-sample error of the seasonal naive forecast
     before the origin (series that only repeat themselves have none and are left out), sMAPE in percent, OWA against the M4
@@ -100,7 +99,7 @@ def backtest(
 
     levels = _check_levels(levels)
     grid = Grid.read(model, table)
-    starts = RollingOrigin(grid.horizon, origins, step).positions(len(grid.line.times))
+    starts = RollingOrigin(grid.horizon, origins, step).positions(grid.line.shape[1])
     rivals, season = _rivals(model, grid), None
     scores, tables = [], []
     for origin in starts:
@@ -148,11 +147,12 @@ def quantile_names(levels: Sequence[float]) -> list[str]:
 class Grid:
     """The table as series x targets x steps, and the roles of its columns.
 
-    rows: the table with times that are read alike in each part of it.
+    rows, calendar: the table with times that are read alike in each part of it, and theirs.
     """
 
     table: pd.DataFrame
     rows: pd.DataFrame
+    calendar: Calendar
     line: Timeline
     values: np.ndarray
     horizon: int
@@ -171,18 +171,19 @@ class Grid:
         check_columns(table, [*targets, *known])
         line = Timeline.read(table, model.time, ids)
         values = np.stack([line.grid(numbers_in(table, name)) for name in targets], axis=1)
-        rows = table
-        if line.type.kind == "text":
-            rows = table.assign(**{model.time: TimeType("datetime", line.type.zone).write(line.times[line.step])})
-        return cls(table, rows, line, values, model.horizon, model.time, ids, targets, known)
+        rows, calendar = table, line.calendar
+        if calendar.type.kind == "text":
+            calendar = replace(calendar, type=replace(calendar.type, kind="datetime", form=None))
+            rows = table.assign(**{model.time: calendar.write(line.axis)})
+        return cls(table, rows, calendar, line, values, model.horizon, model.time, ids, targets, known)
 
     @property
     def keys(self) -> list[str]:
         return [*self.ids, "target"] if len(self.targets) > 1 else list(self.ids)
 
     def moment(self, step: int) -> Any:
-        """The time of a step as the table writes it."""
-        return self.table[self.time].iloc[int((self.line.step == step).argmax())]
+        """The time of a step as forecasters write it."""
+        return self.line.write(np.array([step]))[0]
 
     def begun(self, origin: int) -> np.ndarray:
         """(series,) bool: those with a value of each target before the origin."""
@@ -201,26 +202,19 @@ class Grid:
         """Id, time and known columns of the `horizon` steps after the last row before the origin of each series."""
         import pandas as pd
 
-        line, (calendar, axis) = self.line, self.positions
+        line, axis = self.line, self.line.axis
         order = np.lexsort((axis, line.series))
         filled = self.rows.reset_index(drop=True)[list(self.known)].iloc[order].groupby(line.series[order]).ffill().sort_index()
         past, begun = self.before(origin), np.flatnonzero(self.begun(origin))
         last = np.full(line.shape[0], axis.min())
         np.maximum.at(last, line.series[past], axis[past])
-        ahead = last[begun, None] + calendar.frequency.step * np.arange(1, self.horizon + 1)
+        ahead = last[begun, None] + self.calendar.frequency.step * np.arange(1, self.horizon + 1)
         steps = pd.DataFrame({"series": np.repeat(begun, self.horizon), "axis": ahead.ravel()}).sort_values("axis")
         rows = pd.DataFrame({"series": line.series, "axis": axis, "row": np.arange(len(axis))}).sort_values("axis")
         found = pd.merge_asof(steps, rows, on="axis", by="series")["row"]
         future = self.rows[list(self.ids)].iloc[found].reset_index(drop=True)
-        future[self.time] = calendar.write(steps["axis"].to_numpy())
+        future[self.time] = self.calendar.write(steps["axis"].to_numpy())
         return pd.concat([future, filled.iloc[found].reset_index(drop=True)], axis=1)
-
-    @cached_property
-    def positions(self) -> tuple[Calendar, np.ndarray]:
-        """The calendar, and where on it each row is."""
-        times, type = read_times(self.rows, self.time)
-        calendar = find_calendar(times, self.line.series, type)
-        return calendar, calendar.frequency.to_axis(calendar.type.to_clock(times))
 
 
 def _check_levels(levels: Sequence[float]) -> list[float]:
@@ -260,7 +254,7 @@ def _predicted(model: Any, grid: Grid, origin: int, levels: Sequence[float], ref
     values = np.full((*grid.values.shape[:2], grid.horizon, len(columns)), np.nan)
     cells = frame.reindex(columns=columns).to_numpy(np.float64)
     values[series[inside], np.array(target)[inside], step[inside] - origin] = cells[inside]
-    if np.isnan(values[..., 0]).all():
+    if not (series[~np.isnan(cells[:, 0])] >= 0).any():  # before the origin, after a hole, they may well be
         name, first = type(model).__name__, grid.moment(origin)
         raise SchemaError(f"expected forecasts of {name} from {first} on, received none; check its time, id and horizon")
     return values

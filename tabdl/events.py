@@ -28,9 +28,9 @@ def event_windows(
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Windows of the past, and whether an event follows: what a classifier of series needs to warn ahead.
 
-    A step is one distinct time of the table. For each origin, a row with a full lookback behind it, X holds the last `lookback`
-    steps up to and with the origin, and y whether the event happens in one of the `within` steps after it. An origin with a step
-    ahead that is not known (a gap, a missing row, the end of the table) is left out. Cross-validate with
+    Steps have the frequency that the times of the table have. For each origin, a row with a full lookback behind it, X holds the
+    last `lookback` steps up to and with the origin, and y whether the event happens in one of the `within` steps after it. An
+    origin with a step ahead that is not known (a gap, a missing row, the end of the table) is left out. Cross-validate with
     `RollingOrigin(horizon, gap=within, time=time)`: y of an origin is known only `within` steps later.
 
     Parameters
@@ -57,8 +57,8 @@ def event_windows(
     y : pandas.Series
         True or False, with the index of X.
 
-    Raises `SchemaError` for columns that are missing or no numbers, `TargetError` for an event that is not true or false,
-    `ParameterError` for a number out of range and for series too short for any window.
+    Raises `SchemaError` for columns that are missing or no numbers and for times that are not regular, `TargetError` for an event
+    that is not true or false, `ParameterError` for a number out of range and for series too short for any window.
 
     >>> from tabdl import event_windows
     >>> from tabdl.datasets import make_sales

@@ -117,18 +117,27 @@ def first_known(cells: np.ndarray, codes: np.ndarray, first: np.ndarray) -> tupl
     return at, (values >= 0) & (values != values[at[codes]])
 
 
-def make_panel(
-    times: np.ndarray,
-    type: TimeType,
-    ids: Mapping[str, np.ndarray],
-    numbers: np.ndarray,
-    columns: Sequence[str],
-    calendar: Calendar | None = None,
-) -> Panel:
-    """Rows in any order -> grids.
+@dataclass(frozen=True)
+class Places:
+    """Of rows in any order on the grids of their series.
 
-    times, type: from `read_times`. ids: id column -> cells (rows,). numbers: (rows, columns) float64, NaN for gaps.
-    calendar: of an earlier panel, which these rows must fit.
+    ids: id column -> cells (series,). series, axis: number and axis position of each row. order: of the rows, by these. starts,
+    steps: axis position of the first step of each series, and how many it has.
+    """
+
+    calendar: Calendar
+    ids: dict[str, np.ndarray]
+    series: np.ndarray
+    axis: np.ndarray
+    order: np.ndarray
+    starts: np.ndarray
+    steps: np.ndarray
+
+
+def place_rows(times: np.ndarray, type: TimeType, ids: Mapping[str, np.ndarray], calendar: Calendar | None = None) -> Places:
+    """Put rows on the grids of their series.
+
+    times, type: from `read_times`. ids: id column -> cells (rows,). calendar: of an earlier table, which these rows must fit.
     """
     codes, first = group_rows(ids, len(times))
     cells = {column: values[first] for column, values in ids.items()}
@@ -146,18 +155,29 @@ def make_panel(
         name = name_series({column: values[row] for column, values in ids.items()})
         raise _irregular(calendar, name, calendar.type.show(int(clock[row]))) from None
     order = np.lexsort((axis, codes))
-    axis, codes = axis[order], codes[order]
-    _check_regular(calendar, axis, codes, cells)
-    begins = np.flatnonzero(np.r_[True, np.diff(codes) > 0])
-    starts, ends = axis[begins], axis[np.r_[begins[1:], len(axis)] - 1]
-    size = calendar.frequency.step
-    steps = (ends - starts) // size + 1
+    _check_regular(calendar, axis[order], codes[order], cells)
+    ends = np.flatnonzero(np.r_[np.diff(codes[order]) > 0, True])
+    starts = axis[order][np.r_[0, ends[:-1] + 1]]
+    steps = (axis[order][ends] - starts) // calendar.frequency.step + 1
     _check_density(calendar, steps, len(axis), cells)
-    grids = [np.full((count, len(columns)), np.nan) for count in steps]
-    position, rows = (axis - starts[codes]) // size, np.split(order, begins[1:])
-    for grid, part, at in zip(grids, rows, np.split(position, begins[1:]), strict=True):
-        grid[at] = numbers[part]
-    return Panel(calendar, cells, starts, grids, tuple(columns))
+    return Places(calendar, cells, codes, axis, order, starts, steps)
+
+
+def make_panel(
+    times: np.ndarray,
+    type: TimeType,
+    ids: Mapping[str, np.ndarray],
+    numbers: np.ndarray,
+    columns: Sequence[str],
+    calendar: Calendar | None = None,
+) -> Panel:
+    """Rows in any order -> grids. numbers: (rows, columns) float64, NaN for gaps; the others as in `place_rows`."""
+    found = place_rows(times, type, ids, calendar)
+    grids = [np.full((count, len(columns)), np.nan) for count in found.steps]
+    position = (found.axis - found.starts[found.series]) // found.calendar.frequency.step
+    for grid, rows in zip(grids, np.split(found.order, np.flatnonzero(np.diff(found.series[found.order])) + 1), strict=True):
+        grid[position[rows]] = numbers[rows]
+    return Panel(found.calendar, found.ids, found.starts, grids, tuple(columns))
 
 
 def _zoned(type: TimeType) -> str:

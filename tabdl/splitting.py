@@ -78,7 +78,7 @@ class RollingOrigin:
         needed = self.gap + (self.lookback or 1)
         if first < needed:
             raise ParameterError(
-                f"expected at least {steps + needed - first} distinct times for {self.origins} origins of horizon "
+                f"expected at least {steps + needed - first} steps for {self.origins} origins of horizon "
                 f"{self.horizon}, received {steps}; ask for fewer origins or a shorter horizon, step, gap or lookback"
             )
         return [first + k * stride for k in range(self.origins)]

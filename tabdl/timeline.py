@@ -11,7 +11,8 @@ import numpy as np
 from tabdl.cells import text_of
 from tabdl.errors import SchemaError
 from tabdl.frames import read_frame
-from tabdl.times import TimeType, read_times, zone_of
+from tabdl.panel import place_rows
+from tabdl.times import Calendar, read_times, zone_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,10 +64,11 @@ def positions_of(times: Any, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Places of the rows of a long table in a grid of series x steps; a step is one distinct time of the table.
+    """Places of the rows of a long table in a grid of series x steps of their calendar, from the first row of the table on.
 
-    series, step: (rows,) of whole numbers. names: (series,) tuples of texts, in order of appearance. times: (steps,), ascending,
-    as `read_times` has them, and type how they are written.
+    series, step, axis: (rows,) of whole numbers; axis is the position on the calendar. starts: (series,) axis position of each
+    first row; series that stand between the steps of others share their numbers. names: (series,) tuples of texts, in order of
+    appearance.
 
     >>> from tabdl.datasets import make_sales
     >>> timeline = Timeline.read(make_sales(stores=2, days=60), time="date", id="store")
@@ -76,41 +78,40 @@ class Timeline:
 
     series: np.ndarray
     step: np.ndarray
+    axis: np.ndarray
+    starts: np.ndarray
     names: list[tuple[str | None, ...]]
-    times: np.ndarray
-    type: TimeType
+    calendar: Calendar
 
     @classmethod
     def read(cls, table: pd.DataFrame, time: str, id: str | Sequence[str] | None = None) -> Timeline:
-        """Raises `SchemaError` for a missing column, an unreadable time, and two rows of one series at one time."""
+        """Raises `SchemaError` for a missing column, times that cannot be read or are not regular, and one twice in a series."""
         check_columns(table, [*as_names(id), time])
-        values, type = read_times(table, time)
-        times, step = np.unique(values, return_inverse=True)
-        keys = series_names(table, id)
-        number = {key: i for i, key in enumerate(dict.fromkeys(keys))}
-        timeline = cls(np.array([number[key] for key in keys]), step, list(number), times, type)
-        cells = timeline.series * len(times) + step
-        if len(np.unique(cells)) < len(cells):
-            order = np.argsort(cells, kind="stable")
-            row = int(order[1:][np.diff(cells[order]) == 0].min())
-            raise SchemaError(
-                f"expected one row a series and time, received a second one for {table[time].iloc[row]} in row {row}; "
-                "drop or add up such rows, or name the columns that tell the series apart with id="
-            )
-        return timeline
+        ids = read_frame(table, only=as_names(id)).columns if id else {}
+        found = place_rows(*read_times(table, time), ids)
+        step = (found.axis - found.starts.min()) // found.calendar.frequency.step
+        names = series_names(table, id)
+        first = np.unique(found.series, return_index=True)[1]
+        return cls(found.series, step, found.axis, found.starts, [names[row] for row in first], found.calendar)
 
     def locate(self, table: pd.DataFrame, time: str, id: str | Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Series and step of each row of another table; both -1 for a row that has no place in this grid."""
-        number = {key: i for i, key in enumerate(self.names)}
+        number, frequency = {key: i for i, key in enumerate(self.names)}, self.calendar.frequency
         series = np.array([number.get(key, -1) for key in series_names(table, id)], int)
-        times = read_times(table, time, self.type)[0]
-        step = np.minimum(np.searchsorted(self.times, times), len(self.times) - 1)
-        outside = (self.times[step] != times) | (series < 0)
+        clock = self.calendar.type.to_clock(read_times(table, time, self.calendar.type)[0])
+        axis = frequency.nearest(clock)
+        step = (axis - self.starts.min()) // frequency.step
+        off = (frequency.from_axis(axis) != clock) | ((axis - self.starts[series]) % frequency.step != 0)
+        outside = off | (series < 0) | (step < 0) | (step >= self.shape[1])
         return np.where(outside, -1, series), np.where(outside, -1, step)
+
+    def write(self, steps: np.ndarray) -> Any:
+        """Times of steps as a pandas array of the user's type."""
+        return self.calendar.write(self.starts.min() + self.calendar.frequency.step * steps)
 
     @property
     def shape(self) -> tuple[int, int]:
-        return len(self.names), len(self.times)
+        return len(self.names), int(self.step.max()) + 1
 
     def grid(self, values: np.ndarray) -> np.ndarray:
         """(rows,) -> (series, steps) in float64; NaN where the table has no row."""

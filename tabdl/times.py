@@ -38,17 +38,20 @@ class Frequency:
 
     def to_axis(self, values: np.ndarray) -> np.ndarray:
         """Microseconds since 1970 -> months, working days, or the same; raises ValueError(row) for the first off the axis."""
-        if self.kind in ("fixed", "number"):
-            return values
-        moments = values.astype("datetime64[us]")
-        if self.kind == "month":
-            axis = moments.astype("datetime64[M]").astype(np.int64)
-        else:
-            axis = np.busday_count("1970-01-01", moments.astype("datetime64[D]"))
+        axis = self.nearest(values)
         wrong = self.from_axis(axis) != values
         if wrong.any():
             raise ValueError(int(np.argmax(wrong)))
         return axis
+
+    def nearest(self, values: np.ndarray) -> np.ndarray:
+        """As `to_axis`; a time off the axis has the position of one beside it."""
+        if self.kind in ("fixed", "number"):
+            return values
+        moments = values.astype("datetime64[us]")
+        if self.kind == "month":
+            return moments.astype("datetime64[M]").astype(np.int64)
+        return np.busday_count("1970-01-01", moments.astype("datetime64[D]"))
 
     def from_axis(self, axis: np.ndarray) -> np.ndarray:
         """The opposite of `to_axis`."""

@@ -98,6 +98,66 @@ def test_the_model_never_sees_what_it_has_to_forecast():
     assert not hasattr(model, "table_")
 
 
+def scores_of(result: backtesting.Backtest) -> pd.DataFrame:
+    return result.by_origin.drop(columns="seconds")
+
+
+def weekly(days: int = 60, start: str = "2024-01-01", rule: str = "D", store: str = "a") -> pd.DataFrame:
+    noise = np.random.default_rng(len(store) + days).normal(0, 2, days)
+    times = pd.date_range(start, periods=days, freq=rule)
+    return pd.DataFrame({"store": store, "date": times, "sales": 100 + np.resize([0, 10, 20, 30, -10, -40, -50], days) + noise})
+
+
+@pytest.mark.parametrize("form", [None, "%d/%m/%Y"])
+@pytest.mark.parametrize("refit", [True, False])
+def test_an_absent_row_is_a_gap(form: str | None, refit: bool):
+    table = pd.concat([weekly(), weekly(store="bb")], ignore_index=True)
+    gone = (np.random.default_rng(0).random(120) < 0.15) & (table.index % 60 != 59) & (table.index % 60 != 0)
+    gone |= table["date"].between("2024-02-10", "2024-02-12")  # an origin among them
+    if form:
+        table["date"] = table["date"].dt.strftime(form)
+    model = RidgeForecaster(horizon=7, time="date", id="store", target="sales", lookback=14)
+    cells = backtest(model, table.assign(sales=table["sales"].mask(gone)), origins=3, refit=refit)
+    rows = backtest(model, table[~gone], origins=3, refit=refit)
+    pd.testing.assert_frame_equal(scores_of(rows), scores_of(cells))
+    kept = cells.forecasts[cells.forecasts["truth"].notna()].reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows.forecasts, kept)
+
+
+@pytest.mark.parametrize(("rule", "other"), [("D", "2024-01-01 06:00"), ("7D", "2024-01-03")])
+def test_series_at_other_times_of_a_step_stay_apart(rule: str, other: str, monkeypatch):
+    monkeypatch.setattr(LastWeek, "predict", lambda self, history=None, future=None, *, levels=(): ahead(self, rule, levels))
+    parts = weekly(rule=rule), weekly(start=other, rule=rule, store="bb")
+    alone = [scores_of(backtest(LastWeek(7), part, origins=2)).to_numpy() for part in parts]
+    together = scores_of(backtest(LastWeek(7), pd.concat(parts), origins=2))
+    assert np.isfinite(together["mase"]).all()
+    names = ["mase", "smape", "crps", "coverage_0.8"]
+    expected = pd.DataFrame((alone[0] + alone[1]) / 2, together.index, together.columns)
+    pd.testing.assert_frame_equal(together[names], expected[names])
+
+
+def ahead(model: LastWeek, rule: str, levels: tuple[float, ...]) -> pd.DataFrame:
+    """The last week of each series in steps of `rule`."""
+    parts = []
+    for store, rows in model.table_.groupby("store", sort=False):
+        times = pd.date_range(rows["date"].iloc[-1], periods=8, freq=rule)[1:]
+        parts.append(pd.DataFrame({"store": store, "date": times, "mean": rows["sales"].to_numpy()[-7:]}))
+    frame = pd.concat(parts)
+    return frame.assign(**{name: frame["mean"] + i for i, name in enumerate(quantile_names(list(levels)))})
+
+
+def test_a_hole_over_a_whole_horizon_is_no_fault_of_the_model():
+    table = weekly()
+    result = backtest(LastWeek(7), table[(table["date"] < "2024-02-16") | (table["date"] >= "2024-02-23")], origins=2)
+    assert result.by_origin.loc[("LastWeek", pd.Timestamp("2024-02-16")), "mase":"owa"].isna().all()
+
+
+def test_forecasts_that_are_nowhere_in_the_table_are_refused(monkeypatch):
+    monkeypatch.setattr(LastWeek, "predict", lambda self, **options: weekly().assign(store="other", mean=1.0))
+    with pytest.raises(SchemaError, match="expected forecasts of LastWeek from 2024-02-16 00:00:00 on, received none"):
+        backtest(LastWeek(7), weekly(), origins=2)
+
+
 def without(table: pd.DataFrame, store: str, first: str, last: str = "2025") -> pd.DataFrame:
     return table[~((table["store"] == store) & table["date"].between(first, last))]
 
@@ -258,7 +318,12 @@ def test_levels_out_of_range_are_refused(levels):
         (LastWeek(7, target="profit"), {}, SchemaError, "expected a column 'profit'"),
         (LastWeek(7, known=("price",)), {}, SchemaError, "expected a column 'price'"),
         (LastWeek(7, target="city"), {}, SchemaError, "expected numbers in column 'city'"),
-        (LastWeek(7, id=None), {}, SchemaError, "second one for 2024-01-01"),
+        (
+            LastWeek(7, id=None),
+            {},
+            SchemaError,
+            "expected each time once in a series, received 2024-01-01 00:00:00 twice in the series",
+        ),
         (LastWeek(7), dict(origins=9), ParameterError, "received 60; ask for fewer origins"),
         (object(), {}, TypeError, "expected a forecaster, received object"),
     ],

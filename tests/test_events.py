@@ -51,6 +51,28 @@ def test_origins_whose_future_is_not_known_are_left_out():
     assert np.array_equal(X.loc["a", "x"].iloc[1], [np.nan, 5], equal_nan=True)
 
 
+def test_absent_rows_of_a_single_series_are_not_known():
+    X, y = event_windows(ONE.drop(index=[4]), "alarm", time="t", within=2, lookback=2)
+    assert X.index.tolist() == [1, 5]
+    assert y.tolist() == [True, True]
+    assert np.array_equal(X["x"].iloc[1], [np.nan, 5], equal_nan=True)
+    gap = ONE.assign(x=ONE["x"].mask(ONE["t"] == 4), alarm=ONE["alarm"].mask(ONE["t"] == 4))
+    cells, truth = event_windows(gap, "alarm", time="t", within=2, lookback=2)
+    pd.testing.assert_series_equal(truth.drop(index=4), y)
+    pd.testing.assert_series_equal(cells["x"].map(str).drop(index=4), X["x"].map(str))
+
+
+def test_series_at_other_times_of_a_step_stay_apart():
+    parts = [ONE.assign(t=7 * ONE["t"] + late, k=key) for key, late in (("mon", 0), ("wed", 2))]
+    options = dict(time="t", id="k", within=2, lookback=3)
+    X, y = event_windows(pd.concat(parts), "alarm", **options)
+    for part in parts:
+        own, truth = event_windows(part, "alarm", **options)
+        key = part["k"].iloc[0]
+        pd.testing.assert_frame_equal(X.loc[[key]], own)
+        pd.testing.assert_series_equal(y.loc[[key]], truth)
+
+
 def test_series_stay_apart_and_their_order_does_not_matter():
     two = pd.concat([ONE.assign(k="a", x=ONE["x"] + 100), ONE.assign(k="b")])
     X, y = event_windows(two.sample(frac=1, random_state=0), "alarm", time="t", id=("k",), within=2, lookback=3)

@@ -81,7 +81,7 @@ def test_splitting_leaves_the_table_as_it_was():
 
 
 def test_too_short_a_table_says_how_long_it_should_be():
-    with pytest.raises(ParameterError, match="at least 12 distinct times for 3 origins of horizon 3, received 11"):
+    with pytest.raises(ParameterError, match="at least 12 steps for 3 origins of horizon 3, received 11"):
         list(RollingOrigin(3, origins=3, gap=1, lookback=2).split(np.zeros((11, 1))))
     assert len(list(RollingOrigin(3, origins=3, gap=1, lookback=2).split(np.zeros((12, 1))))) == 3
 

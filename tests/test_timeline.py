@@ -30,6 +30,23 @@ def test_grid_sorts_time_and_leaves_missing_rows_empty():
     assert line.rows().tolist() == [[1, -1, 0], [-1, 2, 3]]
 
 
+def test_a_step_is_one_of_the_calendar_and_not_a_time_of_the_table():
+    weeks = pd.DataFrame({"t": [3, 10, 31, 5, 12, 19], "k": list("mmmwww")})
+    line = Timeline.read(weeks, "t", "k")
+    assert line.rows().tolist() == [[0, 1, -1, -1, 2], [3, 4, 5, -1, -1]]
+    assert list(line.write(np.arange(5))) == [3, 10, 17, 24, 31]
+    other = pd.DataFrame({"t": [17, 17, 26, 4, 38, 33, -2], "k": list("mwwmmwm")})  # 2: without a row, 3: on the other's days
+    series, step = line.locate(other, "t", "k")
+    assert series.tolist() == [0, -1, 1, -1, -1, 1, -1]
+    assert step.tolist() == [2, -1, 3, -1, -1, 4, -1]
+
+
+def test_times_off_the_axis_have_no_place():
+    months = pd.DataFrame({"t": pd.date_range("2024-01-01", periods=4, freq="MS")})
+    other = pd.DataFrame({"t": pd.to_datetime(["2024-02-01", "2024-02-02"])})
+    assert Timeline.read(months, "t").locate(other, "t")[1].tolist() == [1, -1]
+
+
 def test_rows_of_another_table_find_their_place():
     other = pd.DataFrame({"shop": ["a", "b", "c", "a"], "day": ["2024-01-03", "2024-01-01", "2024-01-01", "2025-01-01"]})
     series, step = Timeline.read(TABLE, "day", "shop").locate(other, "day", "shop")
@@ -55,7 +72,7 @@ def test_times_that_cannot_be_read_are_refused_as_forecasters_refuse_them():
 
 
 def test_two_rows_at_one_time_and_missing_columns_are_refused():
-    with pytest.raises(SchemaError, match="second one for 2024-01-03 00:00:00 in row 3"):
+    with pytest.raises(SchemaError, match="each time once in a series, received 2024-01-03 00:00:00 twice in the series"):
         Timeline.read(TABLE, "day")
     with pytest.raises(SchemaError, match="expected a column 'store', received a table with shop, day, y"):
         Timeline.read(TABLE, "day", "store")
@@ -84,7 +101,7 @@ def test_other_tables_keep_their_time_zone():
 
 def test_texts_of_another_table_are_read_as_those_of_the_first():
     line = Timeline.read(TABLE.assign(day=["13/02/2024", "14/02/2024", "02/03/2024", "03/03/2024"]), "day", "shop")
-    assert line.locate(TABLE.assign(day="02/03/2024"), "day", "shop")[1].tolist() == [2] * 4
+    assert line.locate(TABLE.assign(day="02/03/2024"), "day", "shop")[1].tolist() == [18] * 4
 
 
 def test_the_example_runs():
