@@ -277,6 +277,14 @@ def test_the_calendar_tells_what_a_short_lookback_does_not() -> None:
     ("params", "table", "error", "says"),
     [
         ({"horizon": 0}, PAST, ParameterError, "horizon=0"),
+        ({"season": ()}, PAST, ParameterError, "season=.*: expected one season or more, received none"),
+        (
+            {"known": "price"},
+            PAST.assign(price=np.nan),
+            SchemaError,
+            "known column 'price': expected values .* received only gaps",
+        ),
+        ({"known": "price"}, PAST.assign(price=None), SchemaError, "known column 'price': expected values .* received only gaps"),
         ({"time": None}, PAST, ParameterError, "time=None: expected the name of the column of times"),
         ({"target": ()}, PAST, ParameterError, "expected the name of the column to forecast"),
         ({"known": "sales"}, PAST, ParameterError, "column 'sales' has two roles"),

@@ -12,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 
 from tabdl.encoding.covariates import Covariates
 from tabdl.encoding.windows import Series
-from tabdl.errors import SchemaError
+from tabdl.errors import ParameterError, SchemaError
 from tabdl.estimators.conformal import Bands, learn_bands
 from tabdl.estimators.forecastscore import changes, score_forecasts
 from tabdl.estimators.forecaststate import forecast_state, restore_forecast
@@ -141,7 +141,13 @@ class PanelForecaster(Parameters, BaseEstimator):
     def _seasons(self, channels: Sequence[np.ndarray], calendar: Calendar) -> tuple[int, ...]:
         if isinstance(self.season, str):
             return find_seasons(channels, calendar.frequency)
-        return (self.season,) if isinstance(self.season, (int, np.integer)) else tuple(self.season)
+        seasons = (self.season,) if isinstance(self.season, (int, np.integer)) else tuple(self.season)
+        if not seasons:
+            raise ParameterError(
+                f"{type(self).__name__}(season={self.season!r}): expected one season or more, received none; give 1 where "
+                "nothing repeats itself, or 'auto'"
+            )
+        return seasons
 
     def _tell_unused(self, seasons: tuple[int, ...], used: tuple[int, ...]) -> None:
         unused = sorted(set(seasons) - {1, *used})

@@ -141,7 +141,10 @@ def read_history(table: Any, roles: Roles, covariates: Covariates | None, calend
     targets = read_targets(frame, roles.targets)
     known = np.flatnonzero(np.isfinite(targets).any(axis=1))
     learned = covariates or Covariates.learn(frame.take(known) if len(known) else frame, [*roles.known, *roles.past])
-    numbers = np.concatenate([targets, learned.encode(frame, what)], axis=1)
+    features = learned.encode(frame, what)
+    if covariates is None:
+        _check_known(roles.known, learned.owners, features[known])
+    numbers = np.concatenate([targets, features], axis=1)
     ids = {name: frame.columns[name] for name in roles.ids}
     panel = make_panel(times, type, ids, numbers, [*roles.targets, *learned.owners], calendar)
     static = read_static(frame, roles, frame.rows)
@@ -149,6 +152,16 @@ def read_history(table: Any, roles: Roles, covariates: Covariates | None, calend
     if len(kept) < len(panel):
         panel, static = panel.take(kept), None if static is None else static.take(kept)
     return History.of(panel, len(roles.targets), learned, static)
+
+
+def _check_known(names: Sequence[str], owners: Sequence[str], features: np.ndarray) -> None:
+    """features: (steps with a known target, features), each of a column in `owners`; an error where a column has no value."""
+    for name in names:
+        if np.isnan(features[:, [owner == name for owner in owners]]).all() and len(features):
+            raise SchemaError(
+                f"known column {name!r}: expected values where the target is known, received only gaps; fill them, or fit "
+                f"without known={name!r}"
+            )
 
 
 def _with_values(panel: Panel, targets: Sequence[str], what: str) -> list[int]:
