@@ -11,6 +11,9 @@ from tabdl.times import Frequency
 CYCLES = (60, 3_600, 86_400, 604_800, 31_557_600)  # seconds of a minute, an hour, a day, a week, a year
 CONVINCING = 0.15  # correlation of a step's change with that one season before
 DEVIATIONS = 4  # of chance, that a correlation needs where no calendar names the season
+NEAR_HIGHEST = 0.75  # of the highest correlation: from here on a lag may be a season that no calendar names
+AGAIN = 0.5  # of the correlation at a season: the least mean over its multiples
+DIP = 0.4  # of the correlation at a season: what that of shorter lags and of longer ones must fall below
 NEARLY = 0.6  # of the best correlation: from here on the shortest season is the main one
 STANDS_OUT = 0.03  # correlation of a week of days above that of fewer days
 LONGEST = 400  # steps of a season that no calendar names
@@ -72,16 +75,30 @@ def _correlate(values: np.ndarray, lag: int) -> float:
 
 
 def _find_unnamed(changes: list[np.ndarray], longest: int) -> tuple[int, ...]:
-    """The first peak of the correlation that comes near the highest."""
-    found = np.array([correlation(changes, lag) for lag in range(1, longest + 1)])
-    chance = DEVIATIONS / np.sqrt(max(sum(map(len, changes)), 1))
-    least = max(CONVINCING, chance)
-    if len(found) < 2 or found[1:].max() < least:
+    """The first hump of the correlation that comes near the highest; a season is where it and its multiples are highest."""
+    found = np.array([1.0, *(correlation(changes, lag) for lag in range(1, longest + 1))])  # lag k at position k
+    products = np.array([sum(max(len(part) - lag, 0) for part in changes) for lag in range(len(found))])
+    chance = 1 / np.sqrt(np.maximum(products, 1))  # standard deviations
+    near = found >= np.maximum(NEAR_HIGHEST * found[2:].max(initial=0), CONVINCING)
+    first = next((k for k in range(2, longest + 1) if near[k] and _stands_alone(found, k)), None)
+    if first is None:
         return (1,)
-    around = np.concatenate([[np.inf], found, [-np.inf]])  # lag k at position k; lag 1 is no season
-    peaks = [k for k in range(2, longest + 1) if around[k] >= max(around[k - 1], around[k + 1])]
-    near = [k for k in peaks if around[k] >= max(0.75 * found[1:].max(), least)]
-    return (near[0], *_find_longer(found, near[0], chance)) if near else (1,)
+    low = np.flatnonzero(found[first:] < DIP * found[first])
+    hump = range(first, first + low[0] if len(low) else longest + 1)
+    season = max(hump, key=lambda lag: found[lag::lag].mean())
+    again = found[season::season]  # after one season, two ...
+    if again.mean() < AGAIN * again[0] or again.sum() < DEVIATIONS * np.sqrt((chance[season::season] ** 2).sum()):
+        return (1,)
+    return season, *_find_longer(found[1:], season, DEVIATIONS * chance[0])
+
+
+def _stands_alone(found: np.ndarray, lag: int) -> bool:
+    """Whether the correlation dips before a lag, and after it: of the changes of a smooth series it is high at first as well.
+
+    Of noise it dips at lag 1, which tells nothing.
+    """
+    sides = found[2:lag], found[lag + 1 : 2 * lag]
+    return all(side.min() < DIP * found[lag] for side in sides if len(side))
 
 
 def _find_longer(found: np.ndarray, season: int, chance: float) -> list[int]:

@@ -51,6 +51,17 @@ def test_numbers_as_times_leave_it_to_the_series(season: int) -> None:
     assert find_seasons([pattern(season, 8 * season + 50, strength=10.0)], NUMBER)[0] == season
 
 
+@pytest.mark.parametrize("season", [12, 24])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_smooth_season_of_numbers_is_not_its_first_steps(season: int, seed: int) -> None:
+    wave = 10 * np.sin(2 * np.pi * np.arange(300) / season)
+    assert find_seasons([wave + noise(300, seed)], NUMBER) == (season,)
+
+
+def test_one_series_of_noise_has_no_season() -> None:
+    assert [find_seasons([noise(steps, steps)], NUMBER) for steps in range(60, 160, 10)] == [(1,)] * 10
+
+
 def test_days_and_weeks_together() -> None:
     days, weeks = pattern(24, 168 * 5), np.repeat(2 * noise(7, 5), 24)
     both = days * np.resize(1 + np.abs(weeks), 168 * 5)
