@@ -120,16 +120,17 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     help="Learning curve, or forecasts; default: beside the model, ending in .png.",
 )
 @click.option("--horizon", type=click.IntRange(1), metavar="STEPS", help="Forecast the target so many steps ahead; needs --time.")
-@click.option("--time", metavar="COLUMN", help="Column of times, for forecasts.")
-@click.option("--id", multiple=True, metavar="COLUMN", help="Column that tells series apart, for forecasts.")
+@click.option("--time", metavar="COLUMN", help="Column of times of a long table.")
+@click.option("--id", multiple=True, metavar="COLUMN", help="Column that tells the series of a long table apart.")
 @click.option("--known", multiple=True, metavar="COLUMN", help="Column known ahead, for forecasts.")
 @click.option("--past", multiple=True, metavar="COLUMN", help="Column known up to the last step, for forecasts.")
 @click.option("--static", multiple=True, metavar="COLUMN", help="Column with one value a series, for forecasts.")
 @click.option("--quiet", is_flag=True, help="No progress bar, no schema.")
 @debug_option
 def fit(table: Path, out: Path, curve: Path | None, quiet: bool, **options: Any) -> None:
-    """Fit a model on TABLE, score it on held-out rows, save it. With --horizon: forecasts of a long table."""
+    """Fit a model on TABLE, score it on held-out rows, save it. With --id: on series of a long table; --horizon: forecasts."""
     from tabdl import commands
+    from tabdl.scoring import format_scores
 
     curve = curve or out.with_suffix(".png")
     _check_places(table, out, curve)
@@ -137,18 +138,20 @@ def fit(table: Path, out: Path, curve: Path | None, quiet: bool, **options: Any)
     if _forecasts(options):
         _fit_forecaster(table, out, curve, quiet, options)
         return
-    rows = commands.read_rows(table, options["target"], options["drop"], options["weight"])
+    ids, name = options["id"], "series" if options["id"] and not _given("model") else options["model"]
+    rows = commands.read_rows(table, options["target"], options["drop"], options["weight"], ids=ids)
     task, reason = commands.choose_task(rows, options["task"])
     click.echo(f"task: {task} ({reason})", err=True)
     commands.start_backend(quiet=not _debugging())
-    model = _estimator(options["model"], task, options["settings"] | {"verbose": 0 if quiet else 1})
+    roles = {"id": ids, "time": options["time"]} if ids else {}
+    model = _estimator(name, task, roles | options["settings"] | {"verbose": 0 if quiet else 1})
     train, test = rows.split(options["test_fraction"], options["seed"], task == "classifier")
     model.fit(train.X, train.y, train.weight, schema=_kinds(options["kinds"]))
     if not quiet:
         click.echo(f"\n{model.schema_}\n")
-    click.echo(f"{type(model).__name__}, {len(train.X)} rows to learn from, best epoch {model.best_epoch_}")
+    click.echo(f"{type(model).__name__}, {train.count} to learn from, best epoch {model.best_epoch_}")
     if test is not None:
-        click.echo(f"scores on {len(test.X)} held-out rows:\n{test.scores(model)}")
+        click.echo(f"scores on {test.count.replace(' ', ' held-out ')}:\n{format_scores(test.scores(model))}")
     tabdl.save(model, out)
     model.plot_history(curve)
     click.echo(f"model: {out}\nlearning curve: {curve}")
@@ -172,7 +175,9 @@ def _fit_forecaster(table: Path, out: Path, curve: Path, quiet: bool, options: d
 def _forecasts(options: dict[str, Any]) -> bool:
     """Whether a forecaster is asked for; options that do not fit together are refused."""
     if options["horizon"] is None:
-        _refuse(ROLES, "is for forecasts; add --horizon STEPS, or leave it out")
+        _refuse(("known", "past", "static"), "is for forecasts; add --horizon STEPS, or leave it out")
+        if options["time"] is not None and not options["id"]:
+            raise click.UsageError("--time orders the steps of series: add --id COLUMN or, for forecasts, --horizon STEPS")
         return False
     if options["time"] is None:
         raise click.BadParameter("expected the column of times as well; add --time COLUMN", param_hint="--horizon")
@@ -270,7 +275,8 @@ def _estimator(name: str, task: str, parameters: dict[str, Any]) -> Any:
 def evaluate(model: Path, table: Path, target: str | None, weight: str | None, origins: int, as_json: bool) -> None:
     """Score a saved MODEL on the rows of TABLE; of a forecaster, backtest a copy that learns from the rows before."""
     from tabdl import commands, forecast_files
-    from tabdl.scoring import format_scores, held_out_scores
+    from tabdl.scoring import format_scores
+    from tabdl.timeline import as_names
 
     commands.start_backend(quiet=not _debugging())
     estimator = tabdl.load(model)
@@ -279,13 +285,14 @@ def evaluate(model: Path, table: Path, target: str | None, weight: str | None, o
         _show_backtest(forecast_files.judge(estimator, table, origins), table, as_json)
         return
     _refuse(("origins",), f"is for forecasters, the model is a {type(estimator).__name__}; leave it out")
-    target = target or commands.guess_target(estimator.schema_, table, weight)
-    rows = commands.read_rows(table, target, (), weight, commands.text_columns(estimator, target))
-    scores = held_out_scores(estimator, rows.X, rows.y, rows.weight)
+    target = target or commands.guess_target(estimator, table, weight)
+    ids = as_names(getattr(estimator, "id", None))
+    rows = commands.read_rows(table, target, (), weight, commands.text_columns(estimator, target), ids)
+    scores = rows.scores(estimator)
     if as_json:
-        click.echo(json.dumps({"rows": len(rows.X), "target": target, **scores}))
+        click.echo(json.dumps({"rows": len(rows.first), "target": target, **scores}))
     else:
-        click.echo(f"scores on {len(rows.X)} rows of {table}, target {target!r}:\n{format_scores(scores)}")
+        click.echo(f"scores on {rows.count} of {table}, target {target!r}:\n{format_scores(scores)}")
 
 
 def _show_backtest(found: Any, table: Path, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -17,9 +17,12 @@ import numpy as np
 
 from tabdl import models
 from tabdl.errors import ParameterError, SchemaError, TabdlError
+from tabdl.frames import read_frame
+from tabdl.panel import group_rows
 from tabdl.schema import Schema
-from tabdl.scoring import format_scores, held_out_scores, infer_task
+from tabdl.scoring import held_out_scores, infer_task
 from tabdl.tablefiles import is_parquet, is_table, read_chunks, read_table
+from tabdl.timeline import as_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,39 +49,65 @@ def start_backend(quiet: bool = True) -> None:
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Rows of a table with their target and, where given, weight."""
+    """Rows of a table with their target and, where given, weight; of a long table the number of each row's series."""
 
     X: pd.DataFrame
     y: pd.Series
     weight: pd.Series | None
+    series: np.ndarray | None = None
 
     def take(self, index: np.ndarray) -> LabelledRows:
         X, y, weight = (None if part is None else part.iloc[index] for part in (self.X, self.y, self.weight))
-        return LabelledRows(X, y, weight)  # pyright: ignore[reportArgumentType]  pandas types .iloc as anything
+        series = None if self.series is None else self.series[index]
+        return LabelledRows(X, y, weight, series)  # pyright: ignore[reportArgumentType]  pandas types .iloc as anything
+
+    @property
+    def first(self) -> np.ndarray:
+        """Numbers of the rows; of a long table those in which its series first appear."""
+        return np.arange(len(self.X)) if self.series is None else np.unique(self.series, return_index=True)[1]
+
+    @property
+    def count(self) -> str:
+        return f"{len(self.first)} {'rows' if self.series is None else 'series'}"
 
     def split(self, test_fraction: float, seed: int, stratify: bool) -> tuple[LabelledRows, LabelledRows | None]:
-        """(training rows, test rows); classes keep their shares where each has two rows or more."""
+        """(training rows, test rows), series whole; classes keep their shares where each has two rows or series, or more."""
         if test_fraction == 0:
             return self, None
         from sklearn.model_selection import train_test_split
 
-        even = stratify and self.y.value_counts().min() > 1 and test_fraction * len(self.y) >= self.y.nunique()
-        labels = self.y if even else None
-        train, test = train_test_split(np.arange(len(self.X)), test_size=test_fraction, random_state=seed, stratify=labels)
-        return self.take(np.sort(train)), self.take(np.sort(test))
+        first = self.first
+        y = self.y.iloc[first]
+        labels = y if stratify and y.value_counts().min() > 1 and test_fraction * len(y) >= y.nunique() else None
+        parts = train_test_split(first, test_size=test_fraction, random_state=seed, stratify=labels)
+        train, test = (
+            np.sort(part) if self.series is None else np.flatnonzero(np.isin(self.series, self.series[part])) for part in parts
+        )
+        return self.take(train), self.take(test)
 
-    def scores(self, model: Any) -> str:
-        return format_scores(held_out_scores(model, self.X, self.y, self.weight))
+    def scores(self, model: Any) -> dict[str, float]:
+        y, weight = (None if cells is None else cells.iloc[self.first] for cells in (self.y, self.weight))
+        return held_out_scores(model, self.X, y, weight)
 
 
 def read_rows(
-    path: Path, target: str, drop: Iterable[str] = (), weight: str | None = None, text: Iterable[str] | None = None
+    path: Path,
+    target: str,
+    drop: Iterable[str] = (),
+    weight: str | None = None,
+    text: Iterable[str] | None = None,
+    ids: Sequence[str] = (),
 ) -> LabelledRows:
-    """The rows of a table file that have a target, in their order; `text`: columns to read as text."""
+    """The rows of a table file that have a target, in their order; `text`: columns to read as text.
+
+    ids: columns of a long table that tell series apart; a series has the target that one of its rows has.
+    """
     table: Any = read_table(path, text)
-    for name in (target, *drop, *([weight] if weight else [])):
+    for name in (target, *ids, *drop, *([weight] if weight else [])):
         if name not in table.columns:
             raise SchemaError(f"{path} has no column {name!r}{_nearest(name, table.columns)}")
+    if ids:
+        table[target] = table[target].groupby(series_of(table, ids)).transform("first")
     present = table[target].notna()
     if not present.any():
         raise SchemaError(f"the target {target!r} is missing in all {len(table)} rows of {path}; choose another column")
@@ -89,7 +118,13 @@ def read_rows(
     if y.dtype.kind == "f" and not present.all() and bool((y == y.round()).all()):
         y = y.astype("int64")  # whole numbers that were read as floats for their gaps
     others = table.drop(columns=[target, *drop, *([weight] if weight else [])])
-    return LabelledRows(others, y, table[weight] if weight else None)
+    return LabelledRows(others, y, table[weight] if weight else None, series_of(table, ids))
+
+
+def series_of(table: Any, ids: Sequence[str]) -> np.ndarray | None:
+    """Number of each row's series in a long table, by first appearance; None for other tables."""
+    columns = read_frame(table, only=ids).columns if ids else {}
+    return group_rows({name: columns[name] for name in ids}, len(table))[0] if ids else None
 
 
 def choose_task(rows: LabelledRows, wanted: str) -> tuple[str, str]:
@@ -118,13 +153,15 @@ def text_columns(model: Any, target: str | None = None) -> list[str]:
     """Columns whose cells must be read as they are written, so that chunks and zip codes keep their values."""
     names = [c.name for c in model.schema_.columns if c.dtype == "str" and c.kind not in ("number", "count")]
     classes = getattr(model, "classes_", None)
+    names += as_names(getattr(model, "id", None))
     return [*names, target] if target is not None and classes is not None and classes.dtype.kind in "OUST" else names
 
 
-def guess_target(schema: Schema, path: Path, weight: str | None) -> str:
+def guess_target(model: Any, path: Path, weight: str | None) -> str:
     """The one column of the file that the model does not know."""
     columns = next(read_chunks(path, (), 1))[0].columns
-    unknown = [str(c) for c in columns if c not in schema.names and c != weight]
+    known = [*model.schema_.names, weight, *as_names(getattr(model, "id", None)), getattr(model, "time", None)]
+    unknown = [str(c) for c in columns if c not in known]
     if len(unknown) == 1:
         return unknown[0]
     found = f"{len(unknown)} columns that the model does not know: {', '.join(unknown[:10])}" if unknown else "none"
@@ -144,19 +181,24 @@ def schema_of(path: Path) -> Schema:
 
 
 def predicted(model: Any, path: Path, proba: bool, chunk_rows: int, typed: bool) -> Iterator[pd.DataFrame]:
-    """Chunks of the file with the columns of the predictions; typed: values as read, else cells as written."""
-    whole = typed and not is_parquet(path)  # one type a column of the output, whatever the chunk
+    """Chunks of the file with the columns of the predictions; typed: values as read, else cells as written.
+
+    A long table is one chunk, and each row has the prediction of its series.
+    """
+    ids = as_names(getattr(model, "id", None))
+    whole = bool(ids) if is_parquet(path) else typed  # one type a column of the output, whatever the chunk
+    chunk_rows = sys.maxsize if ids else chunk_rows
     text, start = text_columns(model), 0
     pairs = ((table, table) for table in [read_table(path, text)]) if whole else read_chunks(path, text, chunk_rows)
     for values, cells in pairs:
         try:
-            added = predictions(model, values, proba)
+            added, series = predictions(model, values, proba), series_of(values, ids)
         except TabdlError as error:
             raise type(error)(f"rows {start + 1} to {start + len(values)} of {path}: {error}" if start else str(error)) from None
         taken = [name for name in added if name in cells.columns]
         if taken:
             raise SchemaError(f"{path} has a column {taken[0]!r} already; rename or remove it")
-        yield cells.assign(**added)
+        yield cells.assign(**{name: found if series is None else found[series] for name, found in added.items()})
         start += len(values)
 
 

@@ -163,14 +163,14 @@ def test_several_predictions_a_row_have_a_column_each() -> None:
 
 
 def test_target_is_the_column_that_the_model_does_not_know(tmp_path: Path, table: Path, model) -> None:
-    assert commands.guess_target(model.schema_, table, None) == "y"
+    assert commands.guess_target(model, table, None) == "y"
     mixed().assign(w=1.0).to_csv(tmp_path / "w.csv", index=False)
-    assert commands.guess_target(model.schema_, tmp_path / "w.csv", "w") == "y"
+    assert commands.guess_target(model, tmp_path / "w.csv", "w") == "y"
     with pytest.raises(SchemaError, match="2 columns that the model does not know: y, w; name it with --target"):
-        commands.guess_target(model.schema_, tmp_path / "w.csv", None)
+        commands.guess_target(model, tmp_path / "w.csv", None)
     mixed().drop(columns="y").to_csv(tmp_path / "x.csv", index=False)
     with pytest.raises(SchemaError, match="found none"):
-        commands.guess_target(model.schema_, tmp_path / "x.csv", None)
+        commands.guess_target(model, tmp_path / "x.csv", None)
 
 
 def test_schema_of_table_and_model(tmp_path: Path, table: Path, model) -> None:

@@ -136,7 +136,7 @@ def test_doctor(folder: Path) -> None:
     "arguments, code, message",
     [
         (["fit", "s.csv", "--target", "sales", "--horizon", 7], 2, "--horizon: expected the column of times as well; add --time"),
-        (["fit", "s.csv", "--target", "sales", "--time", "day"], 2, "--time is for forecasts; add --horizon STEPS"),
+        (["fit", "s.csv", "--target", "sales", "--time", "day"], 2, "add --id COLUMN or, for forecasts, --horizon STEPS"),
         (["fit", "s.csv", "--target", "sales", "--known", "promo"], 2, "--known is for forecasts; add --horizon STEPS"),
         (["fit", "s.csv", *ROLES, "--task", "regressor"], 2, "--task is not for forecasts; leave it or --horizon out"),
         (["fit", "s.csv", *ROLES, "--test-fraction", 0.2], 2, "--test-fraction is not for forecasts"),
