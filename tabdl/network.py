@@ -6,6 +6,7 @@ import contextlib
 import random
 import re
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -178,6 +179,13 @@ class SequenceNetwork(TableNetwork):
             return Frame(columns, len(ids), frame.named, frame.orders, frame.categorical), ids
         X, shape = series.as_rows(X), getattr(X, "shape", ())
         if len(shape) == 3:
+            if channels is None and not self.channels_first and shape[1] == 1 < shape[2]:
+                warnings.warn(
+                    f"X has the shape {tuple(shape)}: one step of {shape[2]} channels in each row; if these are the steps of one "
+                    "channel, give channels_first=True",
+                    UserWarning,
+                    stacklevel=2,
+                )
             columns = series.from_array(np.asarray(X), self.channels_first)
         elif series.is_list_of_series(X) or (channels and series.is_list(X)):
             columns = series.from_list(X, self.channels_first)

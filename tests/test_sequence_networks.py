@@ -97,6 +97,20 @@ def test_arrays_with_other_channels_are_refused(channels: int, of_lists: Any) ->
         of_lists.predict(np.zeros((3, STEPS)))
 
 
+def test_one_step_of_many_channels_is_doubted_once() -> None:
+    turned = np.moveaxis(X[:, :, :1], 1, 2)  # (rows, 1, steps)
+    model = regressor()
+    with pytest.warns(UserWarning, match=r"\(60, 1, 12\): one step of 12 channels .* channels_first=True") as caught:
+        model.fit(turned, Y)
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(turned)
+        model.score(turned, Y)
+        regressor(channels_first=True).fit(turned, Y)
+        regressor().fit(X[:, :1, :1], Y)
+
+
 def test_lists_of_tables_are_series(of_lists: Any) -> None:
     """One DataFrame a series, a row a step."""
     frames = [pd.DataFrame(x, columns=["a", "b"]) for x in LISTS]
