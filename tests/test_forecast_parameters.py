@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import numpy as np
@@ -140,3 +141,12 @@ def test_keep_history(tmp_path: Any) -> None:
     tabdl.save(fitted(), tmp_path / "without.tabdl")
     with pytest.raises(SchemaError, match="keeps no rows"):
         tabdl.load(tmp_path / "without.tabdl").predict()
+
+
+def test_kept_ids_of_any_type_come_back_as_text(tmp_path: Any) -> None:
+    shops = {shop: uuid.UUID(int=i) for i, shop in enumerate(SHOPS)}
+    model = fitted(TABLE.assign(shop=TABLE["shop"].map(shops)), keep_history=True)
+    with pytest.warns(UserWarning, match="contains rows of the training table"):
+        loaded = tabdl.load(tabdl.save(model, tmp_path / "shops.tabdl"))
+    expected = model.predict()
+    pd.testing.assert_frame_equal(loaded.predict(), expected.assign(shop=expected["shop"].map(str)), check_dtype=False)

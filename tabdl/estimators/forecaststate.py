@@ -77,11 +77,12 @@ def restore_forecast(estimator: Any, state: dict[str, Any], arrays: dict[str, np
 
 
 def _plain_cells(cells: np.ndarray) -> dict[str, Any]:
-    """Ids as the user has them."""
+    """Ids as the user has them; those that are neither text, numbers nor times as text."""
     kind = cells.dtype.kind
+    values = cells.astype(str if kind == "M" else object).tolist()
     return {
         "dtype": str(cells.dtype) if kind in "biufM" else "object",
-        "values": cells.astype(str if kind == "M" else object).tolist(),
+        "values": [cell if isinstance(cell, (str, int, float)) else str(cell) for cell in values],
     }
 
 
