@@ -109,3 +109,20 @@ def test_static_columns_tell_of_new_series(tmp_path: Any) -> None:
         assert np.abs(told["Oslo"] - told["Rome"]).max() > 1e-4
         assert np.abs(told["Oslo"] - unknown).max() > 1e-4
         np.testing.assert_array_equal(model.predict(old)["mean"], model.predict(old.assign(city="Rome"))["mean"])
+
+
+@pytest.mark.parametrize("steps", [24, 40])
+def test_intervals_of_one_short_series(steps: int) -> None:
+    rng, held = np.random.default_rng(1), []
+    for _ in range(12):
+        sales = 100 + 20 * np.sin(np.arange(steps + 12) * np.pi / 6) + 5 * rng.normal(size=steps + 12)
+        table = pd.DataFrame({"t": pd.date_range("2018", periods=steps + 12, freq="MS"), "sales": sales})
+        found = tabdl.RidgeForecaster(horizon=12, time="t", target="sales").fit(table[:steps]).predict()
+        held.append(
+            [
+                ((found[low] <= sales[steps:]) & (sales[steps:] <= found[high])).mean()
+                for low, high in (("q0.025", "q0.975"), ("q0.1", "q0.9"))
+            ]
+        )
+        assert (found["q0.975"] - found["q0.025"] > 1.3 * (found["q0.9"] - found["q0.1"])).all()
+    assert (np.mean(held, axis=0) > [0.87, 0.7]).all()

@@ -173,9 +173,9 @@ class PanelForecaster(Parameters, BaseEstimator):
             forecast = forecast_windows(model, windows, features, tried, scale)
             block = np.full(len(forecast), len(found))
             recent = self.measures_.recent(fitted.final, windows)
-            found.append((errors_of(model, forecast, windows), windows.series, recent, block))
-        errors, series, recent, blocks = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        self.bands_ = learn_bands(errors, series, self.measures_.own[series], recent, len(fitted.series), blocks)
+            found.append((errors_of(model, forecast, windows), windows.series, recent, windows.begin, block))
+        errors, series, recent, begin, blocks = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        self.bands_ = learn_bands(errors, series, self.measures_.own, recent, begin, blocks)
         return tried
 
     def _features(self, history: History) -> Features:

@@ -131,9 +131,9 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
         self.best_epoch_ = round(float(np.mean(done.best_epochs)))
         self._live.ready = done.program, done.values
         self._remove_checkpoints(1)
-        self._choose_share(judged, found.astype(np.float64), len(fitted.series))
+        self._choose_share(judged, found.astype(np.float64))
 
-    def _choose_share(self, judged: Judged, found: np.ndarray, series: int) -> None:
+    def _choose_share(self, judged: Judged, found: np.ndarray) -> None:
         errors = [judged.error(found, share) for share in SHARES]
         best = int(np.argmin([GAIN * errors[0], *errors[1:]]))
         best = best if judged.doubt(found, SHARES[best]) < DOUBT else 0
@@ -143,8 +143,8 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
             return
         whose, forecast = judged.windows.series, judged.forecast(found, self.share_)
         off = errors_of(judged.model, forecast, judged.windows)
-        usual, recent = self.measures_.own[whose], self.measures_.recent(judged.model, judged.windows)
-        self.bands_ = learn_bands(off, whose, usual, recent, series)
+        recent = self.measures_.recent(judged.model, judged.windows)
+        self.bands_ = learn_bands(off, whose, self.measures_.own, recent, judged.windows.begin)
 
     def _prepare(self, spec: Spec) -> None:
         self.encoder_, self._live = Shapes(spec), Live()
