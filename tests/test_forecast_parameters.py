@@ -150,3 +150,8 @@ def test_kept_ids_of_any_type_come_back_as_text(tmp_path: Any) -> None:
         loaded = tabdl.load(tabdl.save(model, tmp_path / "shops.tabdl"))
     expected = model.predict()
     pd.testing.assert_frame_equal(loaded.predict(), expected.assign(shop=expected["shop"].map(str)), check_dtype=False)
+
+
+def test_a_named_season_that_does_not_fit_is_told() -> None:
+    with pytest.warns(UserWarning, match="season=365: 365 steps do not fit twice"):
+        fitted(season=365)

@@ -402,8 +402,3 @@ def test_ridge_needs_no_keras() -> None:
         "print('keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "False"
-
-
-def test_a_named_season_that_does_not_fit_is_told() -> None:
-    with pytest.warns(UserWarning, match="season=365: 365 steps do not fit twice"):
-        tabdl.RidgeForecaster(**ROLES, season=365).fit(stores())
