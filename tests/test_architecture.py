@@ -233,3 +233,13 @@ def test_tests_mirror_sources() -> None:
     untested = {f.stem for f in PACKAGE.glob("*.py")} - tested - PLAIN
     missing = sorted(name for name in untested if TESTED_BY.get(name, name) not in tested)
     assert not missing, f"no tests/test_X.py for {missing}"
+
+
+def test_ridge_needs_no_keras() -> None:
+    code = (
+        "import sys, numpy as np, tabdl\n"
+        "table = {'t': list(range(60)), 'y': np.sin(np.arange(60)).tolist()}\n"
+        "tabdl.RidgeForecaster(horizon=3, time='t', target='y').fit(table).predict()\n"
+        "print('keras' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip() == "False"
