@@ -16,6 +16,7 @@ SAME_EVERYWHERE = (  # promises of files that know no backend: on a second one `
     *("parameters", "pickle", "columns", "strange_cells", "model", "innocent", "forms", "empty_steps", "misfits"),
     *("tidy", "kept", "new_series", "no_look_ahead", "times", "several_targets", "refusals", "picture"),
     *("classes", "many_classes"),  # names of classes, written once in NumPy
+    "continued",  # by the bookkeeping of epochs, after the compiled step that all the others show
     *("labels", "ordered_classes", "many_numbers", "counts", "quantiles"),  # losses, written in operations of Keras
 )
 
