@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time as clock
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from tabdl.pictures import plot_backtest
 from tabdl.quantiles import quantile_levels
 from tabdl.splitting import RollingOrigin
 from tabdl.timeline import Timeline, as_names, as_pandas, check_columns, numbers_in, with_index
-from tabdl.times import Calendar
+from tabdl.times import Calendar, TimeType
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,15 +40,16 @@ class Backtest:
     forecasts: pd.DataFrame
     keys: list[str]
     time: str
+    type: TimeType = field(repr=False)
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Forecast fans over the truth and MASE by origin, as a matplotlib Figure; saved when `path` is given."""
-        return plot_backtest(self.forecasts, self.by_origin, self.keys, self.time, path=path)
+        return plot_backtest(self.forecasts, self.by_origin, self.keys, self.time, like=self.type, path=path)
 
     def _repr_html_(self) -> str:
         origins = self.by_origin.index.get_level_values("origin").unique()
         table = self.scores.to_html(float_format="{:.3f}".format, na_rep="", border=0)
-        return f"<p>Backtest over {len(origins)} origins from {origins.min()} to {origins.max()}; lower is better</p>{table}"
+        return f"<p>Backtest over {len(origins)} origins from {origins[0]} to {origins[-1]}; lower is better</p>{table}"
 
 
 def backtest(
@@ -119,9 +120,8 @@ def backtest(
         scores += _judge(values, grid, origin, season, levels, seconds)
         tables += [_tidy(name, found, grid, origin, levels) for name, found in values.items()]
     by_origin = pd.DataFrame(scores).set_index(["method", "origin"])
-    return Backtest(
-        _summary(by_origin), _without_yardstick(by_origin), pd.concat(tables, ignore_index=True), grid.keys, grid.time
-    )
+    forecasts = pd.concat(tables, ignore_index=True)
+    return Backtest(_summary(by_origin), _without_yardstick(by_origin), forecasts, grid.keys, grid.time, grid.line.calendar.type)
 
 
 def naive_forecast(past: np.ndarray, horizon: int, season: int, levels: Sequence[float]) -> np.ndarray:

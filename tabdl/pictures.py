@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tabdl.times import read_times
+from tabdl.times import TimeType, read_times
 
 BLUE, ORANGE, GREY = "#2b6cb0", "#dd6b20", "#4a5568"
 MOST_COUNTED = 20  # classes whose counts are written into a picture of confusion
@@ -73,12 +73,7 @@ def plot_forecast(
         np.atleast_1d(figure.subplots(shown, 1)), past, ahead, strict=False
     ):
         panel.plot(times, values, color=GREY, linewidth=1, label="history")
-        bounds = [column for column in forecast if column.startswith("q")]
-        for low, high in zip(bounds[: len(bounds) // 2], bounds[::-1], strict=False):
-            share = float(high[1:]) - float(low[1:])
-            panel.fill_between(
-                next_times, forecast[low], forecast[high], color=BLUE, alpha=0.18, linewidth=0, label=f"{share:.0%}"
-            )
+        _draw_intervals(panel, next_times, forecast)
         panel.plot(next_times, forecast["mean"], color=BLUE, linewidth=1.5, label="forecast")
         panel.set_title(title, loc="left", fontsize=10)
         panel.grid(alpha=0.25)
@@ -90,6 +85,16 @@ def plot_forecast(
     return figure
 
 
+def _draw_intervals(panel: Any, times: Any, table: Any, *, named: bool = True) -> None:
+    """The columns "q0.1" ... of a table of forecasts as bands, the widest first and lightest; each with its level if `named`."""
+    bounds = [column for column in table if str(column).startswith("q0.")]
+    for i in range(len(bounds) // 2):
+        low, high = bounds[i], bounds[-1 - i]
+        share = f"{float(high[1:]) - float(low[1:]):.0%} interval" if named else None
+        shade = min(0.18 + 0.12 * i, 0.6)
+        panel.fill_between(times, table[low], table[high], color=BLUE, alpha=shade, linewidth=0, label=share)
+
+
 def plot_backtest(
     forecasts: Any,
     by_origin: Any,
@@ -97,16 +102,17 @@ def plot_backtest(
     time: str,
     *,
     most: int = 3,
+    like: TimeType | None = None,
     path: str | os.PathLike[str] | None = None,
 ) -> Any:
     """Forecast fans of the first method over the truth for the first series, and MASE by origin of every method.
 
-    `forecasts` and `by_origin` are those of a `Backtest`, `keys` the columns that tell series apart, `most` how many are drawn.
-    Returns a matplotlib Figure; saved when `path` is given.
+    `forecasts` and `by_origin` are those of a `Backtest`, `keys` the columns that tell series apart, `most` how many are drawn,
+    `like` how times are written. Returns a matplotlib Figure; saved when `path` is given.
     """
     from matplotlib.figure import Figure
 
-    forecasts = _place_times(forecasts, [time, "origin"])
+    forecasts = _place_times(forecasts, [time, "origin"], like)
     methods = list(by_origin.index.get_level_values("method").unique())
     groups: list[tuple[Any, Any]] = list(forecasts.groupby(keys, sort=False)) if keys else [((), forecasts)]
     rows = min(len(groups), most)
@@ -119,7 +125,7 @@ def plot_backtest(
         panel.set_title(", ".join(map(str, name)), loc="left", fontsize=10)
         panel.tick_params(labelbottom=panel is panels[rows - 1])
     panels[0].legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize=8)
-    _draw_scores(panels[-1], by_origin["mase"].unstack("origin").loc[methods])
+    _draw_scores(panels[-1], by_origin["mase"].unstack("origin").loc[methods, by_origin.index.unique("origin")])
     for panel in panels:
         panel.grid(alpha=0.25)
         panel.tick_params(labelsize=8)
@@ -129,18 +135,16 @@ def plot_backtest(
     return figure
 
 
-def _place_times(frame: Any, columns: list[str]) -> Any:
+def _place_times(frame: Any, columns: list[str], like: TimeType | None) -> Any:
     """The frame with columns of times as matplotlib can place them: texts would be categories, each with a tick."""
     import pandas as pd
 
-    values, type = read_times(pd.DataFrame({"time": pd.concat([frame[column] for column in columns])}), "time")
+    values, type = read_times(pd.DataFrame({"time": pd.concat([frame[column] for column in columns])}), "time", like)
     parts = np.split(type.place(type.to_clock(values)), len(columns))
     return frame.assign(**dict(zip(columns, parts, strict=True)))
 
 
 def _draw_fans(panel: Any, group: Any, methods: list[str], time: str) -> None:
-    quantiles = [name for name in group.columns if str(name).startswith("q0.")]
-    pairs = list(zip(quantiles, reversed(quantiles), strict=True))[: len(quantiles) // 2]
     first, rival = methods[0], "seasonal naive" if "seasonal naive" in methods else methods[-1]
     for method, part in group[group["method"].isin([first, rival])].groupby("method", sort=False):
         for number, (origin, fan) in enumerate(part.groupby("origin")):
@@ -149,9 +153,7 @@ def _draw_fans(panel: Any, group: Any, methods: list[str], time: str) -> None:
             if method != first:
                 panel.plot(fan[time], fan["mean"], color=GREY, linewidth=1, linestyle="--", label=label)
                 continue
-            for low, high in pairs:
-                share = None if number else f"{float(high[1:]) - float(low[1:]):.0%} interval"
-                panel.fill_between(fan[time], fan[low], fan[high], color=BLUE, alpha=0.18, linewidth=0, label=share)
+            _draw_intervals(panel, fan[time], fan, named=not number)
             panel.plot(fan[time], fan["mean"], color=BLUE, linewidth=1.5, label=label)
             panel.axvline(origin, color=GREY, linewidth=0.8, linestyle=":")
     truth = group[group["method"] == first].drop_duplicates(time).sort_values(time)

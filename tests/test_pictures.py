@@ -8,6 +8,7 @@ import pytest
 
 import tabdl
 from tabdl.pictures import plot_backtest, plot_confusion, plot_forecast, plot_history
+from tabdl.times import read_times
 
 DAYS = pd.date_range("2024-01-01", periods=4)
 FORECASTS = pd.DataFrame(
@@ -68,7 +69,9 @@ def test_a_fan_has_history_forecast_and_a_band_for_each_level(tmp_path):
     assert first.get_title(loc="left") == "series 0"
     assert first.lines[0].get_ydata().tolist() == list(range(10))
     assert first.lines[1].get_ydata().tolist() == [1, 2, 3]
-    assert [text.get_text() for text in first.get_legend().get_texts()] == ["history", "95%", "80%", "forecast"]
+    assert [text.get_text() for text in first.get_legend().get_texts()] == ["history", "95% interval", "80% interval", "forecast"]
+    wide, narrow = first.collections
+    assert wide.get_alpha() < narrow.get_alpha()
     assert figure.axes[-1].get_xlabel() == "day"
     assert (tmp_path / "fan.png").read_bytes().startswith(b"\x89PNG")
 
@@ -93,6 +96,26 @@ def test_dates_that_are_texts_are_places_in_time():
         np.testing.assert_array_equal(
             np.asarray(line.get_xdata(), "datetime64[us]"), np.asarray(same.get_xdata(), "datetime64[us]")
         )
+
+
+def test_dates_of_a_backtest_are_read_as_they_were_in_the_fit():
+    days = pd.date_range("2024-01-03", periods=4)
+    table, scores = FORECASTS.copy(), BY_ORIGIN.copy()
+    table["day"], table["origin"] = np.tile(days, 4), np.tile(np.repeat(days[[0, 2]], 2), 4)
+    for column in ("day", "origin"):
+        table[column] = table[column].dt.strftime("%d.%m.%Y")  # no day is over 12: nothing tells them from months
+    _, like = read_times(pd.DataFrame({"day": ["20.02.2024", "21.02.2024"]}), "day")
+    panel = plot_backtest(table, scores, ["shop"], "day", like=like).axes[0]
+    truth = next(line for line in panel.lines if line.get_label() == "truth")
+    assert np.asarray(truth.get_xdata(), "datetime64[D]").tolist() == days.date.tolist()
+
+
+def test_origins_keep_their_order():
+    written = ["30.11.2023", "02.12.2023"]  # the other way round as texts
+    scores = BY_ORIGIN.set_axis(pd.MultiIndex.from_product([["Model", "seasonal naive"], written], names=["method", "origin"]))
+    panel = plot_backtest(FORECASTS, scores, ["shop"], "day").axes[-1]
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == written
+    assert [bar.get_height() for bar in panel.patches] == [1, 2, 3, 4]
 
 
 def test_a_fan_places_dates_that_are_texts():
