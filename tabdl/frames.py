@@ -12,12 +12,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tabdl.errors import SchemaError
-from tabdl.series import read_cells
+from tabdl.series import holds_series, read_cells
+
+if TYPE_CHECKING:
+    from tabdl.times import TimeType
 
 NUMERIC = (int, float, Decimal, np.number)
 SERIES = (list, tuple, np.ndarray)
@@ -31,7 +34,8 @@ class Frame:
 
     columns: name -> 1-D array of `rows` cells. named: False when the names "x0", "x1", ... were made up for a positional input.
     orders: values of ordered categoricals, lowest first. categorical: names of columns of an unordered categorical type.
-    steps: of a table whose columns were the steps of one series a row their names, or how many there were.
+    steps: of a table whose columns were the steps of one series a row their names, or how many there were. times: how those of a
+    long table were written.
     """
 
     columns: dict[str, np.ndarray]
@@ -40,12 +44,18 @@ class Frame:
     orders: dict[str, list] = field(default_factory=dict)
     categorical: frozenset[str] = frozenset()
     steps: tuple[str, ...] | int = ()
+    times: TimeType | None = None
+
+    @property
+    def channels(self) -> list[str]:
+        """Names of the columns that hold series."""
+        return [name for name, cells in self.columns.items() if holds_series(cells)]
 
     def take(self, rows: Any) -> Frame:
         """Some rows (slice, mask or indices), in the given order."""
         columns = {name: values[rows] for name, values in self.columns.items()}
         kept = len(next(iter(columns.values())))
-        return Frame(columns, kept, self.named, self.orders, self.categorical, self.steps)
+        return Frame(columns, kept, self.named, self.orders, self.categorical, self.steps, self.times)
 
 
 def read_frame(X: Any, only: Sequence[str] | None = None) -> Frame:

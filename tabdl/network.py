@@ -7,7 +7,7 @@ import random
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from tabdl import series
 from tabdl.errors import SchemaError
 from tabdl.frames import Frame, read_frame
 from tabdl.params import Parameters, param
+from tabdl.schema import Schema
 from tabdl.spec import Head, Inputs, Spec
 
 
@@ -47,8 +48,8 @@ class Network(Parameters):
         own = {name: getattr(self, name) for name in cls.fields if name != "members" or cls.one_for_all_members}
         return own | {name: sizes[name] for name, value in own.items() if name in sizes and isinstance(value, str)}
 
-    def read_table(self, X: Any, channels: Sequence[str] | None = None) -> tuple[Frame, list[Any] | None]:
-        """(X as a frame, the ids of a long table). channels: names of the columns that hold series, once these are known."""
+    def read_table(self, X: Any, like: Frame | Schema | None = None) -> tuple[Frame, list[Any] | None]:
+        """(X as a frame, the ids of a long table). like: tells which columns hold series, how times are written."""
         return read_frame(X), None
 
     def as_series(self, frame: Frame) -> Frame:
@@ -172,11 +173,12 @@ class SequenceNetwork(TableNetwork):
             return found
         return layers.blocks.join(found, inputs.numbers, inputs.flags, layers.categories.embed(inputs))
 
-    def read_table(self, X: Any, channels: Sequence[str] | None = None) -> tuple[Frame, list[Any] | None]:
+    def read_table(self, X: Any, like: Frame | Schema | None = None) -> tuple[Frame, list[Any] | None]:
+        channels, times = (None, None) if like is None else (like.channels, like.times)
         if self.id is not None:
             frame = read_frame(X)
-            columns, ids = series.collect(frame.columns, self.id, self.time, channels)
-            return Frame(columns, len(ids), frame.named, frame.orders, frame.categorical), ids
+            columns, ids, times = series.collect(frame.columns, self.id, self.time, channels, times)
+            return Frame(columns, len(ids), frame.named, frame.orders, frame.categorical, times=times), ids
         X, shape = series.as_rows(X), getattr(X, "shape", ())
         if len(shape) == 3:
             if channels is None and not self.channels_first and shape[1] == 1 < shape[2]:

@@ -16,6 +16,7 @@ from tabdl.cells import EPOCH, ISO, dates_of
 from tabdl.errors import SchemaError
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import KINDS, TO_DATES, Cells, Column, check_finite, gaps_of, infer_column, odd_texts, parse_numbers
+from tabdl.times import TimeType
 
 __all__ = ["KINDS", "Column", "Schema"]
 SMALL = 64  # rows up to which checks are done over all columns at once
@@ -24,7 +25,9 @@ MOST_ENUM = 100  # values that a JSON Schema lists
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table, in their order. named: False for positional inputs (arrays, lists of lists).
+    """The columns of a table, in their order.
+
+    named: False for positional inputs (arrays, lists of lists). times: how those of a long table are written.
 
     Examples
     --------
@@ -37,6 +40,7 @@ class Schema:
 
     columns: tuple[Column, ...]
     named: bool = True
+    times: TimeType | None = None
 
     @classmethod
     def infer(
@@ -68,7 +72,7 @@ class Schema:
             columns = [column(c.name, "number") if c.name in spare else c for c in columns]  # a numbering is better than nothing
         _warn_dropped([c for c in columns if not c.used and c.name not in kinds])
         _warn_odd([c for c in columns if c.kind == "category" and c.name not in {*kinds, *frame.categorical}])
-        schema = cls(tuple(columns), frame.named)
+        schema = cls(tuple(columns), frame.named, frame.times)
         if not schema.used:
             raise SchemaError(
                 f"expected at least one column that varies, received only constants or identifiers: {_names(frame.columns)}; "
@@ -84,6 +88,11 @@ class Schema:
     def used(self) -> tuple[Column, ...]:
         """The columns a model sees, in order."""
         return tuple(c for c in self.columns if c.used)
+
+    @property
+    def channels(self) -> list[str]:
+        """Names of the columns that hold series."""
+        return [c.name for c in self.used if c.kind == "series"]
 
     @property
     def dropped(self) -> list[str]:
@@ -164,7 +173,8 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data that `from_json` turns back into an equal schema."""
-        return {"named": self.named, "columns": [asdict(c) | {"values": list(c.values)} for c in self.columns]}
+        columns = [asdict(c) | {"values": list(c.values)} for c in self.columns]
+        return {"named": self.named, "columns": columns} | ({"times": asdict(self.times)} if self.times else {})
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> Schema:
@@ -176,7 +186,8 @@ class Schema:
                     f"expected a column in JSON (name, kind, ...), received {str(entry)[:80]}; write it with to_json"
                 )
             columns.append(Column(**{**entry, "values": tuple(map(str, entry.get("values", ())))}))
-        return cls(tuple(columns), bool(state["named"]))
+        times = state.get("times")
+        return cls(tuple(columns), bool(state["named"]), TimeType(**times) if times else None)
 
     def json_schema(self) -> dict[str, Any]:
         """JSON Schema 2020-12 of one record (a dict of cells), for services. Observed ranges are annotations, never limits."""

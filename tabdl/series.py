@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tabdl.errors import SchemaError
+
+if TYPE_CHECKING:
+    from tabdl.times import TimeType
 
 SHAPES = (
     "expected series as an array (rows, steps, channels), a list of arrays (steps, channels), a table whose cells hold arrays, "
@@ -136,26 +139,26 @@ def _array(row: Any, i: int) -> np.ndarray:
 
 
 def collect(
-    columns: dict[str, np.ndarray], id: str | Sequence[str], time: str | None, series: Iterable[str] | None = None
-) -> tuple[dict[str, np.ndarray], list[Any]]:
-    """A long table, one row a step, -> (one row a series, in order of first appearance; their ids, tuples of several columns).
+    columns: dict[str, np.ndarray],
+    id: str | Sequence[str],
+    time: str | None,
+    series: Iterable[str] | None = None,
+    like: TimeType | None = None,
+) -> tuple[dict[str, np.ndarray], list[Any], TimeType | None]:
+    """A long table, one row a step, -> a row a series, in order of first appearance; their ids, tuples of several columns; times.
 
     columns: in canonical form. time: orders the steps; where it is irregular, a channel `log_step` has the logarithm of how far
     the last step lies back. series: columns that hold channels; None: those with two known values in an id;
-    of the others each series keeps its first known cell.
+    of the others each series keeps its first known cell. like: how times were written in `fit`.
     """
-    keys = [id] if isinstance(id, str) else [*id]
-    for role, name in (*(("id", key) for key in keys), ("time", time)):
-        if name is not None and name not in columns:
-            raise SchemaError(
-                f"{role}={name!r} expects a column of X, which has none of that name; name one of {list(columns)[:9]}"
-            )
     from tabdl.panel import first_known, group_rows, name_series
     from tabdl.times import read_moments
 
+    keys = [id] if isinstance(id, str) else [*id]
+    _check_roles(columns, keys, time)
     ids = {key: columns[key] for key in keys}
     codes, first = group_rows(ids, len(columns[keys[0]]))
-    moments = np.arange(len(codes)) if time is None else read_moments(columns[time], time)
+    moments, type = (np.arange(len(codes)), None) if time is None else read_moments(columns[time], time, like)
     order = np.lexsort((moments, codes))
     twice = (np.diff(codes[order]) == 0) & (np.diff(moments[order]) == 0)
     if twice.any():
@@ -180,7 +183,15 @@ def collect(
     if STEP in set(series) if series is not None else _irregular(distances):
         found[STEP] = read_cells([np.log(np.append(np.nan, d)) for d in distances], STEP)
     named = [cells[first].tolist() for cells in ids.values()]
-    return found, named[0] if isinstance(id, str) else list(zip(*named, strict=True))
+    return found, named[0] if isinstance(id, str) else list(zip(*named, strict=True)), type
+
+
+def _check_roles(columns: dict[str, np.ndarray], keys: list[str], time: str | None) -> None:
+    for role, name in (*(("id", key) for key in keys), ("time", time)):
+        if name is not None and name not in columns:
+            raise SchemaError(
+                f"{role}={name!r} expects a column of X, which has none of that name; name one of {list(columns)[:9]}"
+            )
 
 
 def _irregular(distances: list[np.ndarray]) -> bool:

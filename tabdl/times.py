@@ -191,12 +191,12 @@ def read_times(table: Any, name: str, like: TimeType | None = None) -> tuple[np.
     return _read_texts(name, cells, like)
 
 
-def read_moments(cells: np.ndarray, name: str) -> np.ndarray:
+def read_moments(cells: np.ndarray, name: str, like: TimeType | None = None) -> tuple[np.ndarray, TimeType]:
     """As `read_times` of one column, but numbers may have parts, such as seconds do."""
     if cells.dtype.kind == "f" and (cells % 1 > 0).any():
         _refuse_gaps(name, np.isnan(cells))
-        return cells
-    return read_times({name: cells}, name)[0]
+        return cells, TimeType("number")
+    return read_times({name: cells}, name, like)
 
 
 def _native_column(table: Any, name: str) -> Any:

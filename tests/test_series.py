@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import polars
 import pyarrow
 import pytest
 
-from tabdl import series
+import tabdl
+from tabdl import RocketClassifier, series
 from tabdl.errors import SchemaError
 from tabdl.frames import canonical, read_frame
 
@@ -80,7 +84,7 @@ LONG = {
 
 
 def test_long_tables_are_collected_by_id_in_the_order_of_time() -> None:
-    found, ids = series.collect(LONG, "who", "at")
+    found, ids, _ = series.collect(LONG, "who", "at")
     assert ids == ["b", "a"]
     assert [cell.tolist() for cell in found["heat"]] == [[10, 20, 30], [1, 2]]
     assert found["kind"].tolist() == ["new", "old"]
@@ -97,16 +101,16 @@ def test_long_tables_are_collected_by_id_in_the_order_of_time() -> None:
 )
 def test_gaps_do_not_make_a_column_vary(cells: list, expected: list) -> None:
     for channels in (None, ["heat"]):
-        found, _ = series.collect(LONG | {"age": canonical(np.array(cells, dtype=object), "age")}, "who", "at", channels)
+        found, *_ = series.collect(LONG | {"age": canonical(np.array(cells, dtype=object), "age")}, "who", "at", channels)
         assert found["age"].tolist() == expected
-    found, _ = series.collect(LONG | {"age": np.array([np.nan, 3.0, 7.0, np.nan, 8.0])}, "who", "at")
+    found, *_ = series.collect(LONG | {"age": np.array([np.nan, 3.0, 7.0, np.nan, 8.0])}, "who", "at")
     assert found["age"][0].tolist() == pytest.approx([7, np.nan, 8], nan_ok=True)
 
 
 def test_irregular_times_become_a_channel() -> None:
-    found, _ = series.collect(LONG | {"at": np.array([2.0, 1.0, 1.0, 2.0, 12.0])}, "who", "at")
+    found, *_ = series.collect(LONG | {"at": np.array([2.0, 1.0, 1.0, 2.0, 12.0])}, "who", "at")
     np.testing.assert_allclose(found["log_step"][0], [np.nan, 0, np.log(10)])
-    again, _ = series.collect(LONG, "who", "at", ["heat", "log_step"])
+    again, *_ = series.collect(LONG, "who", "at", ["heat", "log_step"])
     np.testing.assert_allclose(again["log_step"][1], [np.nan, 0])
 
 
@@ -114,7 +118,7 @@ def test_times_may_be_text_and_months() -> None:
     texts = np.array(["2024-03-01", "2024-01-01", "2024-02-01", "2024-02-01", "2024-04-01"], dtype=object)
     months = pd.Series(pd.PeriodIndex(texts, freq="M"))
     for times in (texts, read_frame({"at": months}).columns["at"]):
-        found, _ = series.collect(LONG | {"at": times}, "who", "at")
+        found, *_ = series.collect(LONG | {"at": times}, "who", "at")
         assert [cell.tolist() for cell in found["heat"]] == [[10, 20, 30], [1, 2]]
         assert "log_step" not in found
 
@@ -148,3 +152,27 @@ def test_series_longer_than_known_keep_their_end() -> None:
         cut = series.cut(cells, 2, "x0")
     assert cut[0].tolist() == [2, 3]
     assert cells[0].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_dates_of_a_long_table_are_read_as_in_the_fit(held_out: bool, tmp_path: Path) -> None:
+    """One series of four Mondays has no day over 12: read anew, its last two steps would come first."""
+    days = pd.date_range("2024-05-06", periods=20, freq="7D")
+    values = np.random.default_rng(0).normal(size=(24, len(days)))
+    table = pd.DataFrame(
+        {"who": np.repeat(np.arange(24), len(days)), "day": np.tile(days.strftime("%d/%m/%Y"), 24), "heat": values.ravel()}
+    )
+    plain = table.assign(day=pd.to_datetime(table["day"], format="%d/%m/%Y"))
+    few = table["day"].isin(["03/06/2024", "10/06/2024", "01/07/2024", "08/07/2024"])
+    y = values[:, 0] > values[:, 1]
+    models = []
+    for rows in (table, plain):
+        val = {"X_val": rows[few], "y_val": y} if held_out else {}
+        models.append(RocketClassifier(id="who", time="day", kernels=84, groups=1, random_state=0).fit(rows, y, **val))
+    text, dates = models
+    tabdl.save(text, tmp_path / "text.tabdl")
+    saved = tabdl.load(tmp_path / "text.tabdl")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for model in (text, saved):
+            np.testing.assert_array_equal(model.predict_proba(table[few]), dates.predict_proba(plain[few]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -112,8 +113,8 @@ class Estimator(Trainable, Predictor):
         check_schema(schema, y, sample_weight)
         seed = draw_seed(self.random_state)
         streaming.refuse_long(X_val)
-        rows = self._read_rows(X, y, sample_weight, seed, self._channels if warm else None)
-        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val, channels=rows.channels)
+        rows = self._read_rows(X, y, sample_weight, seed, self.schema_ if warm else None)
+        held = None if X_val is None else self._read_rows(X_val, y_val, sample_weight_val, like=rows.frame)
         check_rows(rows, told=isinstance(schema, Schema))
         target = self.target_ if warm else self._make_target(rows)
         folds = self._count_folds(rows, alone=held is not None or warm)
@@ -148,7 +149,7 @@ class Estimator(Trainable, Predictor):
                 f"bagging={self.bagging} holds out folds of all rows, which partial_fit never has; use bagging=1"
             )
         known, seed = hasattr(self, "weights_"), draw_seed(self.random_state)
-        rows = self._read_rows(X, y, sample_weight, channels=self._channels if known else None)
+        rows = self._read_rows(X, y, sample_weight, like=self.schema_ if known else None)
         if not known:
             everything = rows if classes is None else Rows(rows.frame, np.asarray(classes), None, list(classes))
             target = self._make_target(everything)
@@ -160,8 +161,8 @@ class Estimator(Trainable, Predictor):
         seed = derive(seed, f"partial {self.partial_steps_}")
         self._train(rows, [self._fold(encoder, rows, None, None, None) for encoder in self.encoders_], seed, partial=True)
 
-    def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None, channels: list[str] | None = None) -> Rows:
-        """seed: of the sample of a long Parquet file, None where none is expected. channels: columns of series, once known."""
+    def _read_rows(self, X: Any, y: Any, sample_weight: Any, seed: int | None = None, like: Frame | Schema | None = None) -> Rows:
+        """seed: of the sample of a long Parquet file, None where none is expected. like: as of `read_table`."""
         if y is None:
             raise TargetError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         check_roles(y, sample_weight)
@@ -170,11 +171,13 @@ class Estimator(Trainable, Predictor):
             if X.rows > streaming.SAMPLE:
                 return streaming.begin(self, X, y, sample_weight, seed)
             X = X.read()
-        return read_rows(self, X, y, sample_weight, channels)
+        return read_rows(self, X, y, sample_weight, like)
 
     def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, seed: int, folds: int = 1) -> None:
         if not isinstance(schema, Schema):
             schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
+        elif rows.frame.times is not None:
+            schema = replace(schema, times=rows.frame.times)
         for name in ("feature_names_in_", "partial_steps_", "weights_"):
             if hasattr(self, name):
                 delattr(self, name)

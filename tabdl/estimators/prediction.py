@@ -64,10 +64,10 @@ class Predictor(Trained, Parameters, BaseEstimator):
 
     def _read(self, X: Any) -> Any:
         """The table as the network reads it."""
-        channels, names = self._channels, getattr(self, "feature_names_in_", None)
-        if not channels:
+        names = getattr(self, "feature_names_in_", None)
+        if not self.schema_.channels:
             return X
-        frame, _ = self.read_table(X, channels)
+        frame, _ = self.read_table(X, self.schema_)
         if self._from_steps and names is not None and frame.named:
             missing = [name for name in names if name not in frame.columns]
             if missing:
@@ -76,11 +76,6 @@ class Predictor(Trained, Parameters, BaseEstimator):
         frame = self.as_series(frame)
         self._check_steps(frame)
         return frame
-
-    @property
-    def _channels(self) -> list[str]:
-        """Names of the columns that hold series."""
-        return [column.name for column in self.schema_.used if column.kind == "series"]
 
     @property
     def _from_steps(self) -> bool:

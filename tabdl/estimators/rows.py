@@ -47,11 +47,6 @@ class Rows:
         return self.frame.rows if self.stream is None else self.stream.rows
 
     @property
-    def channels(self) -> list[str]:
-        """Names of the columns that hold series."""
-        return [name for name, cells in self.frame.columns.items() if holds_series(cells)]
-
-    @property
     def classes(self) -> np.ndarray:
         """All distinct targets, ascending."""
         return np.unique(self.y) if self.stream is None else self.stream.classes
@@ -91,12 +86,12 @@ class Fold:
     held_rows: np.ndarray | None
 
 
-def read_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, channels: list[str] | None = None) -> Rows:
+def read_rows(estimator: Any, X: Any, y: Any, sample_weight: Any, like: Frame | Schema | None = None) -> Rows:
     """The table as the network reads it, with targets and weights, which may be columns of X.
 
-    channels: names of the columns that hold series, once these are known.
+    like: tells which columns hold series and how times are written, once known.
     """
-    frame, ids = estimator.read_table(X, channels)
+    frame, ids = estimator.read_table(X, like)
     order = category_order(y)
     y, sample_weight = of_series(estimator, X, y, ids, "y"), of_series(estimator, X, sample_weight, ids, "sample_weight")
     if isinstance(y, str):
@@ -179,7 +174,7 @@ def cells_of(estimator: Any, X: Any, cells: Any, role: str) -> Any:
     """Cells of a column of X where its name was given, else what was given: one for each row of X or series of a long table."""
     if not isinstance(cells, str) and getattr(estimator, "id", None) is None:
         return cells
-    frame, ids = estimator.read_table(X, estimator._channels)
+    frame, ids = estimator.read_table(X, estimator.schema_)
     return take_column(frame, cells, role)[1] if isinstance(cells, str) else of_series(estimator, X, cells, ids, role)
 
 
