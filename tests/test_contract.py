@@ -47,7 +47,7 @@ def repeated_promises(cls: type, second: bool) -> set[str]:
     return found | set(OF_TABLES) if issubclass(cls, NetworkForecaster) else found
 
 
-@pytest.mark.parametrize("check", every_check())
+@pytest.mark.parametrize("check", list(every_check()))
 def test_promise(check: testing.Check) -> None:
     check()
 
