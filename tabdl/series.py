@@ -200,6 +200,24 @@ def _irregular(distances: list[np.ndarray]) -> bool:
     return len(joined) > 0 and float(joined.max()) > 1.13 * max(float(joined.min()), 1e-300)
 
 
+def warn_uneven(cells: dict[str, np.ndarray]) -> None:
+    """Of a row whose channels have more or fewer steps than each other: they begin together, whatever was meant."""
+    lengths = {name: np.array([len(cell) if type(cell) is np.ndarray else 0 for cell in own]) for name, own in cells.items()}
+    longest = np.max([*lengths.values()], axis=0)
+    for name, own in lengths.items():
+        rows = np.flatnonzero((own > 0) & (own < longest))
+        if len(rows):
+            row = rows[0]
+            other = next(other for other, steps in lengths.items() if steps[row] == longest[row])
+            warnings.warn(
+                f"columns {name!r} and {other!r}: series of {own[row]} and {longest[row]} steps in row {row}; the channels of a "
+                "row share its steps, so the shorter one ends in gaps; where that is wrong, bring both to the same steps",
+                UserWarning,
+                stacklevel=2,
+            )
+            return
+
+
 def cut(cells: np.ndarray, steps: int, name: str) -> np.ndarray:
     """The last steps of those series that are longer than any in `fit`."""
     longer = [row for row, cell in enumerate(cells) if cell is not None and len(cell) > steps]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,16 @@ def test_series_may_lose_their_own_level_and_spread() -> None:
     encoder, frame = fitted({"heat": [[1.0, 3.0], [100.0, 300.0], [7.0, 7.0]]}, scale="series")
     sequence, _ = arrays_of(encoder, frame.columns, 3)
     np.testing.assert_allclose(sequence[:, :, 0], [[-1, 1], [-1, 1], [0, 0]], atol=1e-5)
+
+
+def test_channels_of_other_lengths_are_doubted() -> None:
+    encoder, frame = fitted({"heat": HEAT, "wind": [[1.0, 2.0, 3.0], [4.0, 5.0], None, None]})
+    with pytest.warns(UserWarning, match="'wind' and 'heat': series of 2 and 3 steps in row 1"):
+        _, mask = arrays_of(encoder, frame.columns, 4)
+    assert mask[1].tolist() == [1, 1, 1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        arrays_of(encoder, {"heat": frame.columns["heat"], "wind": np.full(4, None)}, 4)
 
 
 def test_long_tails_are_tamed() -> None:

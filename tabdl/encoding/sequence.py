@@ -13,7 +13,7 @@ from tabdl.encoding.columns import read_state
 from tabdl.encoding.rocket import RocketKernels
 from tabdl.inference import Column
 from tabdl.quantiles import weighted_quantiles
-from tabdl.series import cut
+from tabdl.series import cut, warn_uneven
 
 LONG_TAIL = 12.0  # largest deviation in units of the quartiles' distance from where asinh keeps a channel in reach
 UNSEEN, GAP = -1, -2  # codes of text
@@ -112,7 +112,9 @@ class SequenceEncoder:
 
     def _arrays(self, cells: dict[str, np.ndarray], rows: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Series and mask, and the steps of each row, up to the last that has a value."""
-        cells = self._begun({c.name: _object(cells[c.name]) for c in self.columns})
+        cells = {c.name: _object(cells[c.name]) for c in self.columns}
+        warn_uneven(cells)
+        cells = self._begun(cells)
         cells = {name: cut(own, self.steps, name) for name, own in cells.items()}
         values, codes, lengths = self._read(cells, rows, self.steps)
         mask = _there(values, codes)
