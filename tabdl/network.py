@@ -35,6 +35,10 @@ class Network(Parameters):
     compares_rows: ClassVar[bool] = False  # whether `forward` takes the targets of the rows too, and gives logits
     automatic_training: ClassVar[tuple[int, int]] = (2_000, 12)  # steps that epochs="auto" aims at, and fewest epochs
     most_epochs: ClassVar[int] = 100  # that epochs="auto" may be, however few steps one has
+    epochs_of_few: ClassVar[tuple[int, int]] = (
+        0,
+        0,
+    )  # that small tables have at least, while these are no more than so many steps
     batch_of_few: ClassVar[int] = 32  # rows in a step, where batch_size="auto" and there are 1,000 or fewer
     fewest_rows: ClassVar[int] = 1  # in a step, whatever batch_size says: batch norm of two rows learns nothing
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do

@@ -35,6 +35,12 @@ def test_automatic_epochs_follow_the_steps_and_given_ones_stay():
     assert settings(epochs=7).epochs == 7
 
 
+def test_small_tables_may_have_more_epochs():
+    """Of LITE: 1,000 steps, then 200 epochs, then 5,000 steps."""
+    rows = (16, 80, 160, 480, 900, 6_400, 64_000)
+    assert [make_settings(tabdl.LITEClassifier(), n, 3, partial=False).epochs for n in rows] == [1000, 200, 200, 167, 88, 100, 20]
+
+
 def test_every_parameter_of_training_arrives():
     made = settings(
         learning_rate=0.5, schedule="step", warmup=0.2, weight_decay=0.3, patience=4, time_limit=9.0, verbose=2,

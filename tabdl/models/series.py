@@ -29,8 +29,8 @@ class Series(SequenceNetwork):
     def networks(self, kind: str, folds: int) -> dict[str, Any]:
         """Unfitted estimators by name, for a kind of task and a number of folds."""
         parts = {"rocket": find("rocket", kind)(), **{f"lite{i}": find("lite", kind)() for i in range(self.members)}}
-        for part in parts.values():
-            part.automatic_training = (600, 12) if folds > 1 else part.automatic_training  # folds are several networks
+        for part in parts.values() if folds > 1 else ():
+            part.automatic_training, part.epochs_of_few = (600, 12), (0, 0)  # folds are several networks
         return parts
 
 

@@ -81,6 +81,8 @@ def _batch_size(estimator: Any, rows: int) -> int:
 def _epochs(estimator: Any, steps: int, blocks: Blocks | None) -> int:
     """Epochs of `steps` steps, or how many blocks make them."""
     wanted, fewest = estimator.automatic_training
+    of_few, within = estimator.epochs_of_few
+    wanted = max(wanted, min(of_few * steps, within))
     if blocks is None:
         return (
             automatic_epochs(steps, wanted, fewest, estimator.most_epochs)
