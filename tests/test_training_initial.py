@@ -12,7 +12,7 @@ from tabdl.layers import links
 from tabdl.models.tabm import TabM
 from tabdl.network import build, get_weights
 from tabdl.spec import Head, Spec
-from tabdl.training.initial import SAMPLE, adapt, prior_logits
+from tabdl.training.initial import NARROWEST, SAMPLE, adapt, prior_logits
 
 RNG = np.random.default_rng(0)
 BINARY = (RNG.uniform(size=(200, 1)) < 0.2).astype(np.float32)
@@ -41,8 +41,21 @@ def test_priors_are_the_weighted_shares(weight):
 def test_priors_stay_finite_without_one_of_the_classes_and_numbers_have_none():
     assert np.isfinite(prior_logits(np.zeros((9, 1), np.float32), None, Head(1, "sigmoid", "cross_entropy"))).all()
     assert np.isfinite(prior_logits(np.zeros((9, 1), np.float32), None, Head(3, "softmax", "cross_entropy"))).all()
-    for link in ("identity", "exp", "ascending"):
+    for link in ("identity", "exp"):
         assert prior_logits(BINARY, None, Head(1, link, "mse")) is None
+
+
+@weighted
+def test_quantiles_start_at_those_of_the_training_targets(weight):
+    y, kind = RNG.gamma(1.0, size=(200, 1)).astype(np.float32), Head(4, "ascending", "quantile", levels=(0.05, 0.1, 0.5, 0.95))
+    start = keras.ops.convert_to_numpy(links.predictions(prior_logits(y, weight, kind)[None], kind))[0]
+    np.testing.assert_allclose(start, np.quantile(repeated(y, weight), kind.levels, method="inverted_cdf"), rtol=1e-4, atol=1e-4)
+
+
+def test_quantiles_of_targets_that_are_mostly_equal_start_a_little_apart():
+    y, kind = (np.arange(200) > 150)[:, None] * 2.0, Head(3, "ascending", "quantile", levels=(0.1, 0.5, 0.9))
+    start = keras.ops.convert_to_numpy(links.predictions(prior_logits(y, None, kind)[None], kind))[0]
+    np.testing.assert_allclose(start, [0, NARROWEST, NARROWEST + 2], rtol=1e-4)
 
 
 def test_adapt_sets_bins_and_the_bias_of_every_member():

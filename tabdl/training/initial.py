@@ -9,9 +9,11 @@ import numpy as np
 
 from tabdl.credibility import supported, unexplained
 from tabdl.layers.categories import NARROW
+from tabdl.quantiles import weighted_quantiles
 from tabdl.spec import Head, Spec
 
 SAMPLE = 4_096  # training rows that layers inside the network adapt to
+NARROWEST = 0.01  # step between quantiles at the start, in standard deviations: softplus of less has next to no slope
 
 
 def adapt(
@@ -22,7 +24,7 @@ def adapt(
     private: np.ndarray | None = None,
     seed: int = 0,
 ) -> None:
-    """Let every layer with an `adapt_to` method see its input, and start the head at the classes' shares.
+    """Let every layer with an `adapt_to` method see its input, and start the head at shares of classes or at quantiles.
 
     private: which columns of "numbers" must leave no cell behind, bool (numbers,). seed: which rows those layers see that
     take no input of the network itself, but what the layers before them make of it.
@@ -94,16 +96,21 @@ def _hide(
 
 
 def prior_logits(target: np.ndarray, weight: np.ndarray | None, head: Head) -> np.ndarray | None:
-    """Logits (outputs,) that predict the share of each class; None where standardised targets start at zero."""
+    """Logits (outputs,) that predict the share of each class, or each quantile; None where standardised targets start at zero."""
     if head.link == "softmax":
         shares = np.bincount(target[:, 0].astype(int), weight, head.outputs) / (len(target) if weight is None else weight.sum())
         return np.log(np.maximum(shares, 1e-4))
+    if head.link == "ascending":
+        quantiles = weighted_quantiles(target[:, 0].astype(np.float64), np.array(head.levels), weight)
+        return _steps(quantiles, np.diff(quantiles), NARROWEST)
     if head.link not in ("sigmoid", "cumulative"):
         return None
     on = target > np.arange(head.outputs) if head.link == "cumulative" else target
     share = np.clip(np.average(on, axis=0, weights=weight), 1e-4, 1 - 1e-4)
     logits = np.log(share / (1 - share))
-    if head.link == "cumulative":  # inverse of `links.descending`: log(e^step - 1)
-        steps = np.maximum(-np.diff(logits), 1e-3)
-        logits = np.concatenate([logits[:1], np.log(np.expm1(steps))])
-    return logits
+    return _steps(logits, -np.diff(logits), 1e-3) if head.link == "cumulative" else logits
+
+
+def _steps(values: np.ndarray, steps: np.ndarray, least: float) -> np.ndarray:
+    """First value, then what softplus turns into the steps: the inverse of `links.ascending` and `links.descending`."""
+    return np.concatenate([values[:1], np.log(np.expm1(np.maximum(steps, least)))])
