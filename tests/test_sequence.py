@@ -169,3 +169,14 @@ def test_codes_alone_make_waves() -> None:
     assert np.abs(first["features"]).max() > 0
     for kind, array in first.items():
         np.testing.assert_array_equal(array, again[kind])
+
+
+def test_further_rows_tell_how_many_steps_there_are_and_nothing_else() -> None:
+    encoder, frame = fitted({"heat": HEAT})
+    alone = {name: array.copy() for name, array in encoder.state.items()}
+    longer = np.empty(2, dtype=object)
+    longer[:] = [np.array([np.nan, 900.0, np.nan, 5.0, 3.0, np.nan]), None]
+    after = encoder.fit(frame.columns, None, beside={"heat": longer}).state
+    assert (alone.pop("sequence/steps"), after.pop("sequence/steps")) == (3, 5), "a gap at the end is no step"
+    for name, array in alone.items():
+        np.testing.assert_array_equal(after[name], array)

@@ -36,18 +36,22 @@ class SequenceEncoder:
         self.texts = [column for column in self.columns if column.dtype == "str"]
 
     def fit(
-        self, cells: dict[str, np.ndarray], weight: np.ndarray | None, like: SequenceEncoder | None = None
+        self,
+        cells: dict[str, np.ndarray],
+        weight: np.ndarray | None,
+        like: SequenceEncoder | None = None,
+        beside: dict[str, np.ndarray] | None = None,
     ) -> SequenceEncoder:
         """cells: column -> object array (rows,) of series or None. weight: of the rows, None when all are equal.
 
         like: an encoder of more rows, whose shapes this shall have. It lends its kernels too: they know no targets, and cost most
-        of the time.
+        of the time. beside: cells of further rows, of which only the number of steps is learned.
         """
         if like is not None and like.kernels is not None:
             return like
-        begun = self._begun(cells)
-        values, _, lengths = self._read(begun, len(cells[self.names[0]]), _longest(begun, self.columns))
-        self.steps = max(1, int(lengths.max(initial=0)))
+        values, lengths = self._measure(cells)
+        longest = 0 if beside is None else self._measure(beside)[1].max(initial=0)
+        self.steps = max(1, int(lengths.max(initial=0)), int(longest))
         n = len(self.numeric)
         self.center, self.spread, self.tail = np.zeros(n), np.ones(n), np.zeros(n, bool)
         inside = np.arange(len(values[0][0]) if values else 0) < lengths[:, None]
@@ -157,6 +161,12 @@ class SequenceEncoder:
         for column, row in itertools.product(columns, late):
             column[row] = column[row][int(starts[row]) :] if _given(column[row]) and np.isfinite(starts[row]) else None
         return dict(zip(self.names, columns, strict=True))
+
+    def _measure(self, cells: dict[str, np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+        """Numbers, a channel each (rows, longest cell), and the steps of each row."""
+        begun = self._begun(cells)
+        values, _, lengths = self._read(begun, len(cells[self.names[0]]), _longest(begun, self.columns))
+        return values, lengths
 
     def _read(self, cells: dict[str, np.ndarray], rows: int, steps: int) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
         """Numbers and codes of text, a channel each (rows, steps), and the steps of each row up to the last that has a value."""

@@ -53,22 +53,31 @@ class TableEncoder:
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_lookups"}
 
-    def fit(self, frame: Frame, weight: np.ndarray | None = None) -> TableEncoder:
-        """`frame` comes from `schema.read`. A row of weight 2 counts exactly as two rows; weights are positive."""
-        return self.fit_codes(self.codes(frame), frame, weight)
+    def fit(self, frame: Frame, weight: np.ndarray | None = None, beside: Frame | None = None) -> TableEncoder:
+        """`frame` comes from `schema.read`. A row of weight 2 counts exactly as two rows; weights are positive.
+
+        beside: further rows, whose series the arrays shall have room for.
+        """
+        return self.fit_codes(self.codes(frame), frame, weight, beside=beside)
 
     def fit_codes(
-        self, codes: np.ndarray, frame: Frame, weight: np.ndarray | None = None, like: TableEncoder | None = None
+        self,
+        codes: np.ndarray,
+        frame: Frame,
+        weight: np.ndarray | None = None,
+        like: TableEncoder | None = None,
+        beside: Frame | None = None,
     ) -> TableEncoder:
         """`fit` for codes that are there already, (rows, used columns); series have none: they are read from the frame.
 
-        like: an encoder of more rows, whose arrays have the shapes that these shall have.
+        like: an encoder of more rows, whose arrays have the shapes that these shall have. beside: as of `fit`.
         """
         weight = even_weight(weight, len(codes))
         for part in (self._numbers, self._booleans, self._moments, self._categories):
             part.fit(codes, weight)
         if self._sequence.columns:
-            self._sequence = self._sequence.fit(frame.columns, weight, None if like is None else like._sequence)
+            shapes = None if like is None else like._sequence
+            self._sequence = self._sequence.fit(frame.columns, weight, shapes, None if beside is None else beside.columns)
         if like is not None:
             self._numbers.gaps, self._moments.timed = like._numbers.gaps, like._moments.timed
         return self

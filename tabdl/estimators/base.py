@@ -123,7 +123,7 @@ class Estimator(Trainable, Predictor):
             most = None if rows.stream is None else streaming.HELD
             rows, held = rows.split(*hold_out(rows.y, fraction, seed, self._stratify(rows.y), most))
         if not warm:
-            self._learn_columns(rows, schema, seed, folds)
+            self._learn_columns(rows, schema, seed, folds, held)
         self.target_ = target
         self._train(rows, self._folds(rows, held, folds, seed), seed)
 
@@ -173,7 +173,8 @@ class Estimator(Trainable, Predictor):
             X = X.read()
         return read_rows(self, X, y, sample_weight, like)
 
-    def _learn_columns(self, rows: Rows, schema: Schema | dict[str, str] | None, seed: int, folds: int = 1) -> None:
+    def _learn_columns(self, rows: Rows, schema: Any, seed: int, folds: int = 1, held: Rows | None = None) -> None:
+        """Schema and encoder of the training rows; held: others, whose series may be longer."""
         if not isinstance(schema, Schema):
             schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
         elif rows.frame.times is not None:
@@ -182,8 +183,10 @@ class Estimator(Trainable, Predictor):
             if hasattr(self, name):
                 delattr(self, name)
         self.schema_ = schema
-        frame = schema.read(rows.frame, owner=type(self).__name__)
-        self.encoder_ = self._new_encoder(schema, seed).fit(frame, rows.weight)
+        owner = type(self).__name__
+        frame = schema.read(rows.frame, owner)
+        beside = schema.read(held.frame, owner) if held is not None and schema.channels else None
+        self.encoder_ = self._new_encoder(schema, seed).fit(frame, rows.weight, beside)
         self.sizes_ = self._sizes(rows_to_learn(rows.total, folds))
         steps = rows.frame.steps
         names = steps if isinstance(steps, tuple) and steps else list(rows.frame.columns)
