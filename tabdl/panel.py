@@ -56,10 +56,21 @@ class Panel:
         at = self.columns.index(name)
         return [part[:, at] for part in self.values]
 
+    def since_known(self, count: int) -> Panel:
+        """From the first step of each series at which one of its first `count` columns is known."""
+        begins = np.array([np.flatnonzero(np.isfinite(part[:, :count]).any(axis=1))[0] for part in self.values])
+        starts = self.starts + begins * self.calendar.frequency.step
+        return replace(self, starts=starts, values=[part[begin:] for part, begin in zip(self.values, begins, strict=True)])
+
     def until_known(self, count: int) -> Panel:
         """Up to the last step of each series at which one of its first `count` columns is known."""
         ends = [np.flatnonzero(np.isfinite(part[:, :count]).any(axis=1))[-1] + 1 for part in self.values]
         return replace(self, values=[part[:end] for part, end in zip(self.values, ends, strict=True)])
+
+    def channels(self, count: int) -> list[np.ndarray]:
+        """Each of the first `count` columns of each series from its first known cell on, (steps,)."""
+        columns = (column for part in self.values for column in part[:, :count].T.copy())
+        return [column[np.argmax(np.isfinite(column)) :] for column in columns]
 
     def take(self, series: Sequence[int]) -> Panel:
         """Some series, by number."""

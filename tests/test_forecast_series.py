@@ -126,3 +126,48 @@ def test_intervals_of_one_short_series(steps: int) -> None:
         )
         assert (found["q0.975"] - found["q0.025"] > 1.3 * (found["q0.9"] - found["q0.1"])).all()
     assert (np.mean(held, axis=0) > [0.87, 0.7]).all()
+
+
+def week(steps: int = 90, names: str = "abc") -> pd.DataFrame:
+    rng, parts = np.random.default_rng(0), []
+    for i, name in enumerate(names):
+        y = 20 + 5 * np.sin(2 * np.pi * np.arange(steps) / 7 + i) + rng.normal(size=steps)
+        parts.append(pd.DataFrame({"id": name, "t": pd.date_range("2024-01-01", periods=steps), "y": y, "x": y > 22}))
+    return pd.concat(parts, ignore_index=True)
+
+
+DAYS = {"horizon": 5, "time": "t", "id": "id", "target": "y"}
+
+
+def test_rows_before_a_series_begins_tell_nothing() -> None:
+    full = week()
+    before = (full["id"] == "c") & (full["t"] < "2024-02-20")
+    gappy = full.assign(y=full["y"].mask(before))
+    expected, found = (tabdl.RidgeForecaster(**DAYS, past="x").fit(rows) for rows in (full[~before], gappy))
+    pd.testing.assert_frame_equal(found.predict(), expected.predict())
+    for begin in ("2024-03-15", "2024-03-30"):
+        early = gappy["t"] < begin
+        history = full.assign(y=full["y"].mask(early))[full["t"] >= "2024-02-01"]
+        pd.testing.assert_frame_equal(found.predict(history), found.predict(full[~early]))
+
+
+def test_each_target_begins_at_its_first_known_value() -> None:
+    full = week()
+    wide = full.pivot(index="t", columns="id", values="y").reset_index().assign(a=lambda f: f["a"].where(f["t"] >= "2024-02-10"))
+    wide.loc[60:62, "b"] = np.nan
+    roles = DAYS | {"id": None, "target": ("a", "b", "c"), "calendar": False}
+    found = tabdl.RidgeForecaster(**roles).fit(wide)
+    long = wide.melt(id_vars="t", var_name="id", value_name="y")
+    expected = tabdl.RidgeForecaster(**DAYS, calendar=False).fit(long[~((long["id"] == "a") & long["y"].isna())])
+    columns = ["mean", "q0.1", "q0.9"]
+    pd.testing.assert_frame_equal(found.predict()[columns], expected.predict()[columns])
+
+
+def test_the_last_steps_begin_where_targets_are_known() -> None:
+    """35 of them are asked for, and a gap of three is before the last 33."""
+    gappy = week()
+    last = gappy["t"].max()
+    gappy["y"] = gappy["y"].mask(gappy["t"].between(last - pd.Timedelta(days=35), last - pd.Timedelta(days=33)))
+    model = tabdl.RidgeForecaster(**DAYS | {"lookback": 7, "season": 7}).fit(gappy)
+    assert model.recent_.steps.tolist() == [37] * 3
+    pd.testing.assert_frame_equal(model.predict(), model.predict(gappy))

@@ -46,6 +46,16 @@ def test_each_target_has_its_own_effects() -> None:
     assert final.coefficients[0, 0] > 10 * abs(final.coefficients[1, 0])
 
 
+def test_a_target_that_begins_later_meets_the_features_of_its_own_steps() -> None:
+    values, event = series()
+    fitted = fit_forecasts([values, values[40:]], 5, (7,))
+    told = Features([event[:, None]], np.array([False]), [np.array([True])], targets=2, begins=np.array([0, 40]))
+    final, _ = fit_effects(fitted, told)
+    first, second = final.coefficients[:, 0]
+    assert first > 0
+    assert abs(second / first - 1) < 0.2
+
+
 def test_windows_know_nothing_of_the_future_of_past_features() -> None:
     values, event = series()
     model = fit_forecasts([values], 5, (7,)).final

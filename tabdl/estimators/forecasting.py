@@ -116,8 +116,8 @@ class PanelForecaster(Parameters, BaseEstimator):
     def _fit(self, table: Any) -> None:
         roles = self._roles()
         history = read_history(table, roles, None, None, "fit")
-        self._check_lengths(history.panel)
-        channels = [column for part in history.panel.values for column in part[:, : len(roles.targets)].T.copy()]
+        channels = history.panel.channels(len(roles.targets))
+        self._check_lengths(channels)
         seasons = self._seasons(channels, history.panel.calendar)
         fitted = fit_forecasts(channels, self.horizon, seasons, None if isinstance(self.lookback, str) else self.lookback)
         self._tell_unused(seasons, fitted.final.seasons)
@@ -130,8 +130,8 @@ class PanelForecaster(Parameters, BaseEstimator):
     def _roles(self) -> Roles:
         return Roles.of(self.time, self.id, self.target, self.known, self.past, self.static)
 
-    def _check_lengths(self, panel: Panel) -> None:
-        longest = int(panel.steps.max())
+    def _check_lengths(self, channels: Sequence[np.ndarray]) -> None:
+        longest = max(map(len, channels))
         if longest < 2 * self.horizon:
             raise SchemaError(
                 f"expected a series of at least {2 * self.horizon} steps, twice the horizon, received {longest} in the longest; "
@@ -187,7 +187,9 @@ class PanelForecaster(Parameters, BaseEstimator):
         own, dates = history.features[0].shape[1], calendar[0].shape[1]
         covariates = np.arange(own + dates) < own
         groups = [covariates, covariates | True, ~covariates] if self.calendar else [covariates]
-        return Features(values, self._is_past(own + dates), groups, len(history.panel.columns) - own)
+        targets = len(panel.columns) - own
+        begins = np.repeat(panel.steps, targets) - [len(channel) for channel in panel.channels(targets)]
+        return Features(values, self._is_past(own + dates), groups, targets, begins)
 
     def _is_past(self, width: int) -> np.ndarray:
         owners = self.covariates_.owners
@@ -270,13 +272,11 @@ class PanelForecaster(Parameters, BaseEstimator):
         number = {key: i for i, key in enumerate(self.ids_)}
         series = [number.get(key, -1) for key in panel.keys]
         whose = [-1 if i < 0 else i * targets + target for i in series for target in range(targets)]
-        last = [
-            Series.of(column, model.lookback, min(model.seasons[0], model.lookback)).window(model.lookback)
-            for part in panel.values
-            for column in part[:, :targets].T
-        ]
+        channels, season = panel.channels(targets), min(model.seasons[0], model.lookback)
+        last = [Series.of(channel, model.lookback, season).window(model.lookback) for channel in channels]
         seen, known = map(np.stack, zip(*last, strict=True))
-        return Windows(seen, known, np.zeros((len(seen), self.horizon_)), np.array(whose), np.repeat(panel.steps, targets))
+        begin = np.array([len(channel) for channel in channels])
+        return Windows(seen, known, np.zeros((len(seen), self.horizon_)), np.array(whose), begin)
 
     def _forecast(self, past: History, known: np.ndarray, windows: Windows) -> np.ndarray:
         """Means (windows, horizon)."""

@@ -65,9 +65,10 @@ class Roles:
 
 @dataclass(frozen=True)
 class History:
-    """A table that was read. whole: its columns are targets, known and past features. panel: up to the last known target.
+    """A table that was read. whole: from the first known target on, its columns are targets, known and past features.
 
-    features: of each series (steps, known and past features), without gaps. static: a row for each series.
+    panel: up to the last known target. features: of each series (steps, known and past features), without gaps. static: a row
+    for each series.
     """
 
     whole: Panel
@@ -78,6 +79,7 @@ class History:
 
     @classmethod
     def of(cls, whole: Panel, targets: int, covariates: Covariates, static: Frame | None = None) -> History:
+        whole = whole.since_known(targets)
         panel = whole.until_known(targets)
         return cls(whole, panel, covariates, [without_gaps(part[:, targets:]) for part in panel.values], static)
 
@@ -89,11 +91,21 @@ class History:
         )
 
     def last_steps(self, lookback: int, horizon: int) -> Panel:
-        """Of each series the last `lookback` steps up to a known target, and of the `horizon` after it those in the table."""
-        ends = self.panel.steps
-        begins = np.maximum(ends - lookback, 0)
+        """Of each series the last `lookback` steps up to a known target, and of the `horizon` after it those in the table.
+
+        From a step earlier on where targets have a gap there: what a gap takes is before it.
+        """
+        ends, targets = self.panel.steps, len(self.panel.columns) - self.covariates.width
+        asked = np.maximum(ends - lookback, 0)
+        begins = np.array([_known_before(p[:, :targets], b) for p, b in zip(self.panel.values, asked, strict=True)])
         values = [part[b : e + horizon].copy() for part, b, e in zip(self.whole.values, begins, ends, strict=True)]
         return replace(self.whole, starts=self.whole.starts + begins * self.whole.calendar.frequency.step, values=values)
+
+
+def _known_before(targets: np.ndarray, begin: int) -> int:
+    """The latest step up to `begin` since which each target, (steps, targets), that has a value until then has one."""
+    known = (np.flatnonzero(column) for column in np.isfinite(targets[: begin + 1]).T)
+    return min((int(found[-1]) for found in known if len(found)), default=begin)
 
 
 def read_rows(

@@ -70,22 +70,25 @@ class Features:
 
     past: mask of those that nobody knows ahead; after a window's last step they stay as they were. groups: masks of which one
     is chosen. targets: of a panel series; what forecasts are of is the targets of the first series, then of the second ...
+    begins: of each of these, the step at which it begins; none: at the first.
     """
 
     values: Sequence[np.ndarray]
     past: np.ndarray
     groups: Sequence[np.ndarray]
     targets: int = 1
+    begins: np.ndarray | None = None
 
 
 def window_features(features: Features, windows: Windows, lookback: int, horizon: int) -> np.ndarray:
     """Of each window (windows, lookback + horizon, features)."""
     targets = features.targets
+    begin = windows.begin if features.begins is None else windows.begin + features.begins[windows.series]
     found = np.zeros((len(windows.begin), lookback + horizon, len(features.past)))
     for i in np.unique(windows.series // targets):
         own = windows.series // targets == i
         padded = np.concatenate([np.repeat(features.values[i][:1], lookback, axis=0), features.values[i]])
-        found[own] = sliding_window_view(padded, lookback + horizon, axis=0)[windows.begin[own]].transpose(0, 2, 1)
+        found[own] = sliding_window_view(padded, lookback + horizon, axis=0)[begin[own]].transpose(0, 2, 1)
     return hold_past(found, features.past, lookback)
 
 
