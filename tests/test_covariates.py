@@ -29,8 +29,7 @@ def test_numbers_booleans_and_categories() -> None:
     np.testing.assert_allclose(found[:3, 0], [-1.2247449, 0, 1.2247449])
     assert np.isnan(found[3, 0])
     assert found[:, 1].tolist() == [1, 0, 1, 0]
-    assert np.isnan(found[1, 2:4]).all()
-    assert found[[0, 2, 3], 2].tolist() == [1, 0, 1]
+    assert found[:, 2:4].tolist() == [[1, 0], [0, 0], [0, 1], [1, 0]]
     assert found[:, 5].tolist() == [0, 0, 0, 0]
 
 
@@ -40,6 +39,14 @@ def test_unseen_values_and_other_orders() -> None:
     assert learned.encode(other, "future").tolist() == [[0, 0, 1]]
     with pytest.raises(SchemaError, match="lacks: 'promo'"):
         learned.encode(read_frame(TABLE[["event"]]), "future")
+
+
+def test_a_gap_is_a_value_of_a_category_that_had_gaps() -> None:
+    words = read_frame(pd.DataFrame({"event": ["fair", "fest", None]}))
+    assert np.isnan(Covariates.learn(words.take([0, 1]), ["event"]).encode(words, "future")[2]).all()
+    assert Covariates.learn(words, ["event"]).encode(words, "future").tolist() == [[1, 0], [0, 1], [0, 0]]
+    one = Covariates.learn(words.take([0, 2]), ["event"])
+    assert one.encode(words, "future").tolist() == [[1], [0], [0]]
 
 
 def test_only_so_many_values() -> None:

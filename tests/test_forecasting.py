@@ -233,6 +233,14 @@ def test_known_covariates_help(model: Any, knowing: Any) -> None:
     assert lifted.mean() == pytest.approx(8, abs=1.5)
 
 
+def test_days_without_an_event_have_no_name_of_one() -> None:
+    names = TABLE.assign(promo=TABLE["promo"].replace("no", None))
+    ahead = names[names["date"] >= "2024-04-30"]
+    found = new(known="promo").fit(names[names["date"] < "2024-04-30"])
+    expected = new(known="promo").fit(PAST).predict(future=AFTER)
+    np.testing.assert_allclose(found.predict(future=ahead)["mean"], expected["mean"], rtol=1e-6)
+
+
 def test_the_past_tells_nothing_of_the_future_of_past_covariates(knowing: Any) -> None:
     plain = knowing.predict(future=AFTER)
     pd.testing.assert_frame_equal(knowing.predict(future=AFTER.assign(visitors=1e9)), plain)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tabdl.encoding.columns import codes_of, lookup_of
+from tabdl.encoding.columns import UNSEEN, codes_of, lookup_of
 from tabdl.frames import Frame
 from tabdl.inference import Cells, Column, infer_column, parse_numbers
 from tabdl.schema import Schema
@@ -59,7 +59,10 @@ class Covariates:
         return len(self.owners)
 
     def encode(self, frame: Frame, owner: str) -> np.ndarray:
-        """(rows, width) float64; gaps are NaN in all numbers of their column."""
+        """(rows, width) float64; gaps are NaN in all numbers of their column.
+
+        In a category that had gaps in fit, such as the name of an event, a gap is a value: that of days without one.
+        """
         parts = [np.zeros((frame.rows, 0))]
         read = Schema(self.columns).read(frame, owner).columns if any(c.used for c in self.columns) else {}
         for column, centre, scale in zip(self.columns, self.centre, self.scale, strict=True):
@@ -69,6 +72,7 @@ class Covariates:
             elif column.kind in ("boolean", "ordered"):
                 parts.append(codes[:, None])
             else:
+                codes = np.where(np.isnan(codes) & column.missing, UNSEEN, codes)
                 one_hot = (codes[:, None] == np.arange(_width(column))).astype(np.float64)
                 parts.append(np.where(np.isnan(codes)[:, None], np.nan, one_hot))
         return np.concatenate(parts, axis=1)
