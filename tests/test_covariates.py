@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +49,17 @@ def test_a_gap_is_a_value_of_a_category_that_had_gaps() -> None:
     assert Covariates.learn(words, ["event"]).encode(words, "future").tolist() == [[1, 0], [0, 1], [0, 0]]
     one = Covariates.learn(words.take([0, 2]), ["event"])
     assert one.encode(words, "future").tolist() == [[1], [0], [0]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"), [(["yes", "no"], "'no' or 'yes'"), (pd.Categorical(["a", "b"], ordered=True), "'a' or 'b'")]
+)
+def test_a_word_that_is_neither_is_named(cells: Any, words: str) -> None:
+    learned = Covariates.learn(read_frame(pd.DataFrame({"open": cells})), ["open"])
+    other = read_frame(pd.DataFrame({"open": [cells[0], None, "holiday"]}))
+    with pytest.raises(SchemaError, match=f"future: .* column 'open', such as {words}, received 'holiday' in row 2"):
+        learned.encode(other, "future")
+    assert np.isnan(learned.encode(other.take([0, 1]), "future")[1, 0])
 
 
 def test_only_so_many_values() -> None:

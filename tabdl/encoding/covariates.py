@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from tabdl.encoding.columns import UNSEEN, codes_of, lookup_of
+from tabdl.errors import SchemaError
 from tabdl.frames import Frame
-from tabdl.inference import Cells, Column, infer_column, parse_numbers
+from tabdl.inference import Cells, Column, gaps_of, infer_column, parse_numbers
 from tabdl.schema import Schema
 
 MOST_VALUES = 32  # of a category; the rest are zeros, as unseen values are
@@ -70,6 +71,7 @@ class Covariates:
             if column.kind in NUMBERS:
                 parts.append(((codes - centre) / scale)[:, None])
             elif column.kind in ("boolean", "ordered"):
+                _check_seen(column, read[column.name], codes, owner)
                 parts.append(codes[:, None])
             else:
                 codes = np.where(np.isnan(codes) & column.missing, UNSEEN, codes)
@@ -92,6 +94,18 @@ def _codes(column: Column, array: np.ndarray) -> np.ndarray:
     if column.kind in ("number", "count") and array.dtype.kind not in "iufb":
         array = parse_numbers(column.name, array, column.values)[0]
     return np.asarray(codes_of(column, array, lookup_of(column)), dtype=np.float64)
+
+
+def _check_seen(column: Column, array: np.ndarray, codes: np.ndarray, owner: str) -> None:
+    """An error for a cell that has no code and is no gap."""
+    strange = np.isnan(codes) & ~gaps_of(array)
+    if strange.any():
+        row = int(np.argmax(strange))
+        words = " or ".join(map(repr, column.values[:5]))
+        raise SchemaError(
+            f"{owner}: expected a value that fit has seen in column {column.name!r}, such as {words}, received {array[row]!r} in "
+            f"row {row}; correct it, or fit with such rows"
+        )
 
 
 def _width(column: Column) -> int:
