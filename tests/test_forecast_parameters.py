@@ -155,3 +155,11 @@ def test_kept_ids_of_any_type_come_back_as_text(tmp_path: Any) -> None:
 def test_a_named_season_that_does_not_fit_is_told() -> None:
     with pytest.warns(UserWarning, match="season=365: 365 steps do not fit twice"):
         fitted(season=365)
+
+
+def test_whole_numbers_of_numpy_are_saved(tmp_path: Any) -> None:
+    for season in (np.int64(7), (np.int64(7), np.int32(14))):
+        model = fitted(season=season, lookback=np.int64(14), horizon=np.int64(5))
+        loaded = tabdl.load(tabdl.save(model, tmp_path / "m.tabdl"))
+        assert loaded.get_params()["lookback"] == 14
+        np.testing.assert_array_equal(numbers(loaded.predict(TABLE)), numbers(model.predict(TABLE)))

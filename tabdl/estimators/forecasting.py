@@ -119,7 +119,7 @@ class PanelForecaster(Parameters, BaseEstimator):
         channels = history.panel.channels(len(roles.targets))
         self._check_lengths(channels)
         seasons = self._seasons(channels, history.panel.calendar)
-        fitted = fit_forecasts(channels, self.horizon, seasons, None if isinstance(self.lookback, str) else self.lookback)
+        fitted = fit_forecasts(channels, self.horizon, seasons, None if isinstance(self.lookback, str) else int(self.lookback))
         self._tell_unused(seasons, fitted.final.seasons)
         self.roles_, self.calendar_, self.covariates_ = roles, history.panel.calendar, history.covariates
         self.ids_, self.n_features_in_ = history.panel.keys, len(roles.names)
@@ -137,11 +137,16 @@ class PanelForecaster(Parameters, BaseEstimator):
                 f"expected a series of at least {2 * self.horizon} steps, twice the horizon, received {longest} in the longest; "
                 "add steps, or lower horizon"
             )
+        if not isinstance(self.lookback, str) and longest < self.lookback + self.horizon:
+            raise SchemaError(
+                f"lookback={self.lookback}: expected a series of at least {self.lookback + self.horizon} steps, the lookback and "
+                f"the horizon, received {longest} in the longest; add steps, or lower lookback"
+            )
 
     def _seasons(self, channels: Sequence[np.ndarray], calendar: Calendar) -> tuple[int, ...]:
         if isinstance(self.season, str):
             return find_seasons(channels, calendar.frequency)
-        seasons = (self.season,) if isinstance(self.season, (int, np.integer)) else tuple(self.season)
+        seasons = (int(self.season),) if isinstance(self.season, (int, np.integer)) else tuple(map(int, self.season))
         if not seasons:
             raise ParameterError(
                 f"{type(self).__name__}(season={self.season!r}): expected one season or more, received none; give 1 where "
