@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BASELINE = "RidgeForecaster"
+OWN = ("method", "origin", "target", "truth")  # columns of forecasts that no column of times or ids may be named like
 ROLES = ("horizon", "time", "id", "target", "known", "past", "static")  # parameters that all forecasters share
 
 
@@ -169,6 +170,12 @@ class Grid:
         table = with_index(as_pandas(table), model.time)
         ids, targets, known = (as_names(getattr(model, role, None)) for role in ("id", "target", "known"))
         check_columns(table, [*targets, *known])
+        taken = [name for name in (model.time, *ids) if name in OWN]
+        if taken:
+            raise SchemaError(
+                f"column {taken[0]!r}: expected another name for a column of times or ids, a backtest has a column of that name; "
+                "rename it"
+            )
         line = Timeline.read(table, model.time, ids)
         values = np.stack([line.grid(numbers_in(table, name)) for name in targets], axis=1)
         rows, calendar = table, line.calendar

@@ -333,6 +333,14 @@ def test_bad_input_is_refused(model, options, error, text):
         backtest(model, TABLE, **options)
 
 
+@pytest.mark.parametrize("name", ["method", "origin", "target", "truth"])
+@pytest.mark.parametrize("role", ["id", "time"])
+def test_names_of_its_own_columns_are_refused(name, role):
+    column = {"id": "store", "time": "date"}[role]
+    with pytest.raises(SchemaError, match=f"column '{name}': expected another name .*; rename it"):
+        backtest(LastWeek(7, **{role: name}), TABLE.rename(columns={column: name}))
+
+
 def test_it_shows_itself_and_draws(result, tmp_path):
     assert "<table" in result._repr_html_()
     assert "seasonal naive" in result._repr_html_()
