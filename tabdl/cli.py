@@ -91,9 +91,15 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: tuple[str, ...]
     return pairs
 
 
+def _one_or_several(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> str | tuple[str, ...]:
+    return values[0] if len(values) == 1 else values
+
+
 @cli.command()
 @click.argument("table", type=FILE)
-@click.option("--target", required=True, help="Column to predict.")
+@click.option(
+    "--target", required=True, multiple=True, callback=_one_or_several, help="Column to predict; several with --horizon."
+)
 @click.option(
     "--model",
     default="tabular",
@@ -178,6 +184,11 @@ def _forecasts(options: dict[str, Any]) -> bool:
         _refuse(("known", "past", "static"), "is for forecasts; add --horizon STEPS, or leave it out")
         if options["time"] is not None and not options["id"]:
             raise click.UsageError("--time orders the steps of series: add --id COLUMN or, for forecasts, --horizon STEPS")
+        if not isinstance(options["target"], str):
+            named = ", ".join(map(repr, options["target"]))
+            raise click.UsageError(
+                f"--target: expected one column, received {named}; fit a model for each, or add --horizon STEPS"
+            )
         return False
     if options["time"] is None:
         raise click.BadParameter("expected the column of times as well; add --time COLUMN", param_hint="--horizon")

@@ -62,6 +62,16 @@ def test_fit_options_reach_the_forecaster(folder: Path, tmp_path: Path) -> None:
     assert (tmp_path / "fan.png").stat().st_size > 1000
 
 
+def test_several_targets(folder: Path, tmp_path: Path) -> None:
+    options = [*ROLES, "--target", "visitors", "--model", "ridge", "--quiet"]
+    result = run("fit", folder / "s.csv", *options, "--out", tmp_path / "two.tabdl")
+    assert result.exit_code == 0, result.output
+    assert tabdl.load(tmp_path / "two.tabdl").target == ("sales", "visitors")
+    result = run("predict", tmp_path / "two.tabdl", folder / "s.csv", "--out", tmp_path / "p.csv")
+    assert result.exit_code == 0, result.output
+    assert set(pd.read_csv(tmp_path / "p.csv")["target"]) == {"sales", "visitors"}
+
+
 def test_a_picture_needs_what_is_known_ahead(folder: Path, tmp_path: Path) -> None:
     assert (
         "forecasts: none; future: expected 'promo', 'mood' for each of the next 7 steps" in (folder / "knowing.txt").read_text()
@@ -138,6 +148,11 @@ def test_doctor(folder: Path) -> None:
         (["fit", "s.csv", "--target", "sales", "--horizon", 7], 2, "--horizon: expected the column of times as well; add --time"),
         (["fit", "s.csv", "--target", "sales", "--time", "day"], 2, "add --id COLUMN or, for forecasts, --horizon STEPS"),
         (["fit", "s.csv", "--target", "sales", "--known", "promo"], 2, "--known is for forecasts; add --horizon STEPS"),
+        (
+            ["fit", "s.csv", "--target", "sales", "--target", "mood"],
+            2,
+            "--target: expected one column, received 'sales', 'mood'; fit",
+        ),
         (["fit", "s.csv", *ROLES, "--task", "regressor"], 2, "--task is not for forecasts; leave it or --horizon out"),
         (["fit", "s.csv", *ROLES, "--test-fraction", 0.2], 2, "--test-fraction is not for forecasts"),
         (["fit", "s.csv", *ROLES, "--kind", "shop=text"], 2, "--kind is not for forecasts"),
