@@ -94,3 +94,12 @@ def test_fewer_windows_than_a_season_has_steps_are_not_trusted() -> None:
         trial = sum_windows(series, [(begin, 36)], 12, 6, 12)
         assert (trial.windows < 12) == few
         assert (min(choice.penalty for choice in search(trial, held, [12], 12, 0.1)) >= STRONG) == few
+
+
+def test_a_level_far_from_zero_is_no_repetition() -> None:
+    x = walk(100)
+    near, far = (sum_windows([Series.of(level + x, 10, 1)], [(10, 100)], 10, 5, 1) for level in (0.0, 1e10))
+    assert near.windows == far.windows > 0
+    np.testing.assert_allclose(far.seen, near.seen, rtol=1e-3, atol=1e-4)
+    repeated = 0.3 * np.resize([1.0, 2.0, 3.0, 4.0], 100) * (1 + 1e-16 * np.arange(100))
+    assert not sum_windows([Series.of(1e10 * repeated, 10, 4)], [(10, 100)], 10, 5, 4).windows

@@ -8,9 +8,9 @@ import numpy as np
 
 from tabdl.encoding.windows import Series
 from tabdl.training.forecasts import Forecasts, Windows, deviation, usual_deviation, volatility
-from tabdl.training.linear import ROUNDING
 
 RECENT_SEASONS = 7
+LEAST_TOLD = 1e-9  # of the largest measure of a series: below, a series only repeats itself
 TRUST = 2.0  # steps of an unknown series after which its own measures count as much as those of all
 
 
@@ -34,7 +34,7 @@ class Measures:
         relative = not model.log and min(part.min() for part in steps) >= 0
         level = _median(levels[levels > 0]) if relative else 0.0
         units = cls(own, np.ones(2), level).typical_at(levels)
-        told = own / units > ROUNDING * (own / units).max(axis=0)
+        told = own / units > LEAST_TOLD * (own / units).max(axis=0)
         typical = np.array([_median(own[told[:, k], k] / units[told[:, k], k]) for k in (0, 1)])
         return cls(np.where(told, own, units * typical), typical, level)
 

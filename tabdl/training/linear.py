@@ -22,7 +22,7 @@ PRIORS = (1, 7, 0)  # seasons that the prior averages; 0: all of the lookback
 STEPS_JUDGED = 24  # steps of the horizon by which candidates are compared
 LEAST_KNOWN = 0.5  # of the usual share of known steps: what a window, seen and to come, must have
 FLOOR = 1e-2  # of the changes of a series: smallest scale of a window
-ROUNDING = 1e-9
+ROUNDING = 1e-13  # of the values of a series: changes that are none
 LEAST_LIKELY = 0.1  # of the best candidate's likelihood: what a candidate needs to be part of the mean
 
 
