@@ -49,6 +49,8 @@ def test_a_gap_is_a_value_of_a_category_that_had_gaps() -> None:
     assert Covariates.learn(words, ["event"]).encode(words, "future").tolist() == [[1, 0], [0, 1], [0, 0]]
     one = Covariates.learn(words.take([0, 2]), ["event"])
     assert one.encode(words, "future").tolist() == [[1], [0], [0]]
+    flags = read_frame(pd.DataFrame({"fair": np.array([True, None, None], object)}))
+    assert Covariates.learn(flags, ["fair"]).encode(flags, "future").tolist() == [[1], [0], [0]]
 
 
 @pytest.mark.parametrize(

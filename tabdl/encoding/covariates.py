@@ -32,7 +32,8 @@ class Covariates:
         for name in names:
             cells = Cells(name, frame.columns[name], None, frame.orders.get(name), name in frame.categorical)
             column = infer_column(cells)
-            if column.kind in ("identifier", "constant", "text"):
+            one = column.kind == "boolean" and column.missing and len(cells.frequencies()) == 1  # true, or nothing
+            if one or column.kind in ("identifier", "constant", "text"):
                 column = infer_column(cells, "category" if frame.columns[name].dtype == object else "number")
             columns.append(column)
             codes = _codes(column, frame.columns[name])
