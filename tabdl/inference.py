@@ -13,7 +13,7 @@ import numpy as np
 from tabdl.cells import GAP_TEXTS, TRUTH, TRUTH_PAIRS, dates_of, find_date_format, number_of, numbers_of, text_of, token
 from tabdl.errors import SchemaError
 from tabdl.quantiles import weighted_quantiles
-from tabdl.series import holds_series
+from tabdl.series import holds_series, parse_steps
 
 KINDS = ("number", "count", "boolean", "category", "ordered", "date", "text", "series", "identifier", "constant")
 DROPPED = ("identifier", "constant")
@@ -31,7 +31,7 @@ class Column:
 
     missing: gaps were seen. low, high: observed range (seconds since 1970 for dates; None when private).
     values: of a category by falling frequency, of an ordered one from low to high, of a boolean (false, true);
-    of a number stored as text, the texts that stand for a gap; of a series of text by falling frequency. Private values are
+    of numbers stored as text, the texts that stand for a gap; of a series of text by falling frequency. Private values are
     salted hashes.
     dtype: of a decoded cell: int, float, bool, str or date. format: of a date stored as text.
     """
@@ -97,26 +97,34 @@ class Cells:
 
 def infer_column(cells: Cells, kind: str | Sequence[Any] | None = None, private: bool = False) -> Column:
     """The column, of the declared `kind` where one is given (a list of values declares an ordered column)."""
+    if holds_series(cells.array):
+        kind = _kind_of_series(cells.name, kind)
     if kind is not None and not isinstance(kind, str):
         cells.order, kind = list(kind), "ordered"
     if kind is None and cells.order is not None:
         kind = "ordered"
     if kind is None and cells.categorical:
         kind = "category"
-    if kind is None and holds_series(cells.array):
-        column = _series(cells, "series")
-    elif kind is None or kind == "constant":
+    if kind is None or kind == "constant":
         column = _constant(cells, declared=kind is not None) or _by_dtype(cells)
     else:
         column = DECLARED[kind](cells, kind)
     return _hide(column) if private else column
 
 
+def _kind_of_series(name: str, kind: str | Sequence[Any] | None) -> str:
+    if kind in (None, "series", *DROPPED):
+        return str(kind or "series")
+    raise SchemaError(
+        f"column {name!r} holds series, received the kind {kind!r}; declare it as 'series', or as 'constant' to drop it"
+    )
+
+
 def _hide(column: Column) -> Column:
     """Nothing that a cell held is kept: hashes in the place of values, no range."""
     salt = secrets.token_hex(16)
     values = column.values
-    if column.kind in ("category", "ordered", "series"):
+    if column.kind in ("category", "ordered") or (column.kind == "series" and column.dtype == "str"):
         values = tuple(token(value, salt) for value in values)
     return replace(column, values=values, low=None, high=None, private=True, salt=salt)
 
@@ -352,6 +360,12 @@ def _series(cells: Cells, kind: str) -> Column:
         raise SchemaError(f"column {cells.name!r} should hold series, received none; give a list of numbers in each cell")
     present = [cell for cell in cells.array if cell is not None and len(cell)]
     texts = [cell for cell in present if cell.dtype == object]
+    told: set[str] = {v for cell in texts for v in cell.tolist() if v is not None}
+    spare: tuple[str, ...] = ()
+    if cells.order is None and not cells.categorical and numeric_texts(told):
+        spare = tuple(sorted(text for text in told if text.strip().lower() in GAP_TEXTS))
+        parsed = parse_steps(cells.array, spare, cells.name)
+        present, texts = [cell for cell in parsed if cell is not None and len(cell)], []
     if texts and any(cell.dtype != object and not np.isnan(cell).all() for cell in present):
         raise SchemaError(f"column {cells.name!r} should hold series of numbers or of text, received both; convert one of them")
     values: Any = np.concatenate(texts or present or [np.zeros(0)])
@@ -359,7 +373,7 @@ def _series(cells: Cells, kind: str) -> Column:
     if values.dtype != object:
         if not np.isfinite(values).any():
             raise SchemaError(f"column {cells.name!r} expects series with a number, received gaps only; leave the column out")
-        return Column(cells.name, kind, gaps, float(np.nanmin(values)), float(np.nanmax(values)))
+        return Column(cells.name, kind, gaps, float(np.nanmin(values)), float(np.nanmax(values)), spare)
     found = Counter(v for v in values.tolist() if v is not None)
     frequent = sorted(found, key=lambda text: (-found[text], text))
     return Column(cells.name, kind, gaps, values=tuple(frequent[:MOST_CHANNELS]), dtype="str")

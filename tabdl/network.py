@@ -192,12 +192,12 @@ class SequenceNetwork(TableNetwork):
                     UserWarning,
                     stacklevel=2,
                 )
-            columns = series.from_array(np.asarray(X), self.channels_first)
+            columns, named = series.from_array(np.asarray(X), self.channels_first), False
         elif series.is_list_of_series(X) or (channels and series.is_list(X)):
-            columns = series.from_list(X, self.channels_first)
+            columns, named = series.from_list(X, self.channels_first)
         else:
             return read_frame(X), None
-        return Frame(columns, len(X), named=False), None
+        return Frame(columns, len(X), named), None
 
     def as_series(self, frame: Frame) -> Frame:
         """The frame; columns of numbers are the steps of one series a row, unless the network reads tables."""

@@ -16,6 +16,7 @@ from tabdl.cells import EPOCH, ISO, dates_of
 from tabdl.errors import SchemaError
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import KINDS, TO_DATES, Cells, Column, check_finite, gaps_of, infer_column, odd_texts, parse_numbers
+from tabdl.series import parse_steps
 from tabdl.times import TimeType
 
 __all__ = ["KINDS", "Column", "Schema"]
@@ -121,6 +122,8 @@ class Schema:
             elif column.kind == "date" and array.dtype.kind != "M":
                 frame.columns[column.name] = _read_dates(column, array)
             elif column.kind == "series":
+                if column.dtype != "str":
+                    array = frame.columns[column.name] = parse_steps(array, column.values, column.name)
                 _check_series(column, array)
         self._check_finite(frame)
         return frame

@@ -81,6 +81,21 @@ def canonical_steps(values: np.ndarray, name: str, row: int) -> np.ndarray:
     return numbers
 
 
+def parse_steps(cells: np.ndarray, gaps: Sequence[str], name: str) -> np.ndarray:
+    """Series, where those of numbers written as text have become numbers; gaps: texts that stand for one."""
+    from tabdl.cells import numbers_of
+
+    texts = [row for row, cell in enumerate(cells) if type(cell) is np.ndarray and cell.dtype == object]
+    parsed = cells.copy() if texts else cells
+    for row in texts:
+        try:
+            numbers = numbers_of(cells[row].tolist(), gaps)
+        except ValueError:  # other text stays
+            continue
+        parsed[row] = canonical_steps(numbers, name, row)
+    return parsed
+
+
 def from_array(X: np.ndarray, channels_first: bool) -> dict[str, np.ndarray]:
     """(rows, steps, channels), or (rows, channels, steps), -> a column a channel."""
     if X.dtype.kind == "c":
@@ -117,9 +132,22 @@ def _depth(row: Any) -> int:
     return len(row.shape) if hasattr(row, "shape") else 1 + any(np.ndim(cell) > 0 for cell in row[:1])
 
 
-def from_list(X: Sequence[Any], channels_first: bool) -> dict[str, np.ndarray]:
-    """One array a row, (steps, channels) or (steps,), of any lengths, -> a column a channel."""
-    rows = [_array(row, i) for i, row in enumerate(X)]
+def from_list(X: Sequence[Any], channels_first: bool) -> tuple[dict[str, np.ndarray], bool]:
+    """One array a row, (steps, channels) or (steps,), of any lengths, -> a column a channel; whether tables named these.
+
+    The channels of tables are found by their names, in the order of the first.
+    """
+    rows, names = [_array(row, i) for i, row in enumerate(X)], [_names(row) for row in X]
+    named = not channels_first and any(names)
+    first = next((i for i, own in enumerate(names) if own), 0)
+    for i, own in enumerate(names if named else ()):
+        if own and own != names[first]:
+            if sorted(own) != sorted(names[first]) or len(set(own)) < len(own):
+                raise SchemaError(
+                    f"{SHAPES}; received a table with the columns {own} in row {i} beside {names[first]} in row {first}; "
+                    "give all rows the same channels"
+                )
+            rows[i] = rows[i][:, [own.index(name) for name in names[first]]]
     rows = [row[:, None] if row.ndim == 1 else row.T if channels_first and row.ndim == 2 else row for row in rows]
     shapes = {row.shape[1:] for row in rows}
     if len(shapes) > 1 or len(next(iter(shapes))) != 1:
@@ -128,7 +156,14 @@ def from_list(X: Sequence[Any], channels_first: bool) -> dict[str, np.ndarray]:
             f"{SHAPES}; received an array of shape {np.shape(X[odd])} in row {odd} beside {np.shape(X[0])} in row 0; "
             "give all rows the same channels"
         )
-    return {f"x{c}": read_cells([row[:, c] for row in rows], f"x{c}") for c in range(rows[0].shape[1])}
+    found = names[first] if named else [f"x{c}" for c in range(rows[0].shape[1])]
+    return {name: read_cells([row[:, c] for row in rows], name) for c, name in enumerate(found)}, named
+
+
+def _names(row: Any) -> list[str]:
+    """Of the columns of a table; none of anything else, or where they are no text."""
+    names = getattr(row, "column_names", getattr(row, "columns", ()))
+    return [*names] if all(isinstance(name, str) for name in names) else []
 
 
 def _array(row: Any, i: int) -> np.ndarray:

@@ -65,14 +65,38 @@ def test_arrays_and_lists_become_a_column_a_channel() -> None:
     assert list(columns) == ["x0", "x1"]
     assert columns["x1"][1].tolist() == [7, 9, 11]
     assert series.from_array(np.moveaxis(X, 1, 2), channels_first=True)["x1"][1].tolist() == [7, 9, 11]
-    assert series.from_list([X[0], X[1, :2]], False)["x1"][1].tolist() == [7, 9]
-    assert series.from_list([[1, 2, 3], [4]], False)["x0"][1].tolist() == [4]
+    assert series.from_list([X[0], X[1, :2]], False)[0]["x1"][1].tolist() == [7, 9]
+    assert series.from_list([[1, 2, 3], [4]], False)[0]["x0"][1].tolist() == [4]
     assert not series.is_list_of_series([[1, 2], [3, 4]]), "rows of a table"
     assert series.is_list_of_series([[1, 2], [3]])
     with pytest.raises(SchemaError, match="row 1"):
         series.from_list([X[0], X[1, :, :1]], False)
     with pytest.raises(SchemaError, match="without a step"):
         series.from_array(np.zeros((2, 0, 1)), False)
+
+
+def test_tables_in_a_list_are_read_by_the_names_of_their_columns() -> None:
+    rows = [{"a": [1.0, 2.0], "b": [3.0, 4.0]}, {"b": [5.0], "a": [6.0]}]
+    for library in (pd.DataFrame, polars.DataFrame, pyarrow.table):
+        columns, named = series.from_list([np.array([[7.0, 8.0]]), *map(library, rows)], False)
+        assert named
+        assert {name: numbers(cells) for name, cells in columns.items()} == {"a": [[7], [1, 2], [6]], "b": [[8], [3, 4], [5]]}
+    columns, named = series.from_list([pd.DataFrame(np.ones((3, 2))), np.zeros((1, 2))], False)
+    assert (list(columns), named) == (["x0", "x1"], False)
+    first = [pd.DataFrame(np.zeros((2, n)), columns=[*"abcd"[:n]]) for n in (3, 4)]
+    assert numbers(series.from_list(first, True)[0]["x0"]) == [[0, 0, 0], [0, 0, 0, 0]], "columns are the steps"
+    with pytest.raises(SchemaError, match=r"\['a', 'c'\] in row 1 beside \['a', 'b'\] in row 0"):
+        series.from_list([pd.DataFrame(rows[0]), pd.DataFrame({"a": [1.0], "c": [2.0]})], False)
+
+
+def test_numbers_written_as_text_are_parsed_and_other_text_stays() -> None:
+    cells = series.read_cells([["1.5", None, "?"], ["2"], ["a"], [3.0], None], "u")
+    parsed = series.parse_steps(cells, ("?",), "u")
+    assert [None if cell is None else cell.tolist() for cell in parsed[1:]] == [[2.0], ["a"], [3.0], None]
+    np.testing.assert_array_equal(parsed[0], [1.5, np.nan, np.nan])
+    assert cells[1].tolist() == ["2"], "what the user has stays as it is"
+    with pytest.raises(SchemaError, match="infinity: column 'u', row 0"):
+        series.parse_steps(series.read_cells([["1e999"]], "u"), (), "u")
 
 
 LONG = {
@@ -147,7 +171,7 @@ def test_missing_columns_of_a_long_table_are_named() -> None:
 
 
 def test_series_longer_than_known_keep_their_end() -> None:
-    cells = series.from_list([[1, 2, 3], [4]], False)["x0"]
+    cells = series.from_list([[1, 2, 3], [4]], False)[0]["x0"]
     with pytest.warns(UserWarning, match="1 series are longer than the 2 steps"):
         cut = series.cut(cells, 2, "x0")
     assert cut[0].tolist() == [2, 3]
