@@ -154,7 +154,7 @@ class Stream:
 def _refuse_other(model: Any) -> None:
     """Only models that read each step once, from the first to the last."""
     own = network_class(type(model)) if hasattr(model, "network_params") else type(model)
-    if own.__module__ not in ("tabdl.models.rnn", "tabdl.models.tcn"):
+    if own.__module__ not in ("tabdl.models.rnn", "tabdl.models.tcn") or hasattr(model, "horizon"):
         raise ParameterError(f"Stream expects a fitted RNN or TCN of series, received {type(model).__name__}; fit one of these")
     model._check_fitted()
     encoder = model.encoder_.sequence
@@ -243,7 +243,7 @@ class _TCN:
 
     def __init__(self, layers: list[Any]) -> None:
         self.first, *inner = [_Convolution(layer) for layer in layers if type(layer).__name__ == "Conv1D"]
-        *norms, self.norm = [_normalize(layer) for layer in layers if type(layer).__name__ == "LayerNormalization"]
+        *norms, self.norm = [_Normalize(layer) for layer in layers if type(layer).__name__ == "LayerNormalization"]
         self.blocks = list(zip(norms, inner[::2], inner[1::2], strict=True))
 
     def start(self) -> None:
@@ -297,9 +297,14 @@ def _weights(layer: Any) -> list[np.ndarray]:
     return [np.array(weight.numpy(), np.float64) for weight in layer.weights]
 
 
-def _normalize(layer: Any) -> Callable[[np.ndarray], np.ndarray]:
-    scale, shift = _weights(layer)
-    return lambda x: (x - x.mean()) / np.sqrt(x.var() + layer.epsilon) * scale + shift
+class _Normalize:
+    """A layer norm of Keras of one step."""
+
+    def __init__(self, layer: Any) -> None:
+        (self.scale, self.shift), self.epsilon = _weights(layer), layer.epsilon
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return (x - x.mean()) / np.sqrt(x.var() + self.epsilon) * self.scale + self.shift
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from functools import cache
 from typing import Any
 
@@ -201,6 +202,9 @@ def test_streams_are_independent_and_start_over() -> None:
     for n in range(STEPS):
         one.update(X[1, n])
     assert one.predict_next() == other.predict_next()
+    kept = pickle.loads(pickle.dumps(one))
+    assert kept.predict_next() == one.predict_next()
+    assert kept.update(X[2, 1]).predict_next() == one.update(X[2, 1]).predict_next()
     for _ in range(3):
         assert np.isfinite(one.update(X[2, 0]).predict_next())
     model.fit(X, 100 * level)
@@ -242,6 +246,10 @@ def test_numbers_in_a_channel_of_text_are_refused() -> None:
         (lambda: RNNRegressor(bins=4, **RNN_OF).fit(X[:, 0], level), "plain columns; fit it on series"),
         (lambda: tabdl.LITERegressor(), "a fitted RNN or TCN of series, received LITERegressor"),
         (lambda: "model", "received str"),
+        (
+            lambda: tabdl.RNNForecaster(horizon=2, time="day", target="heat"),
+            "of series, received RNNForecaster; fit one of these",
+        ),
     ],
 )
 def test_what_cannot_be_read_step_by_step_is_refused(make: Any, message: str) -> None:
