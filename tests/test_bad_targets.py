@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import scipy.sparse
 from refused import ROWS, X, Y, classifier, regressor
@@ -75,6 +76,14 @@ def test_continuous_target_of_a_classifier():
 def test_text_target_of_a_regressor():
     with pytest.raises(TargetError, match=r"expected numbers in y, received .* such as 'Oslo'|'Bergen'|'Bodø'; use a Classifier"):
         regressor().fit(X, X["city"])
+
+
+@pytest.mark.parametrize("texts", [pa.array, lambda y: pa.chunked_array([y]), lambda y: pa.array(y).dictionary_encode()])
+def test_texts_of_arrow_are_classes_and_no_numbers(texts):
+    y = texts(["yes" if one else "no" for one in Y])
+    assert classifier().fit(X, y).classes_.tolist() == ["no", "yes"]
+    with pytest.raises(TargetError, match="expected numbers in y, received .* such as .*; use a Classifier"):
+        regressor().fit(X, y)
 
 
 def test_shapes_of_targets():

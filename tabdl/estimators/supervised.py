@@ -351,7 +351,7 @@ def _plain(y: Any) -> np.ndarray:
     if hasattr(y, "toarray"):
         raise TargetError("expected a dense y, received a sparse matrix; convert it with .toarray()")
     if hasattr(y, "to_numpy"):
-        y = y.to_numpy()
+        y = y.to_numpy(zero_copy_only=False) if type(y).__module__.startswith("pyarrow") else y.to_numpy()
     values = np.asarray(y)
     if values.dtype.kind == "c":
         raise TargetError("Complex data not supported: expected real targets")
