@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+import warnings
 
 import keras
 import numpy as np
@@ -204,3 +205,11 @@ def test_layers_survive_keras_serialisation():
     layer = blocks.Dropout.from_config(blocks.Dropout(0.3).get_config())
     assert layer.initial_rate == 0.3
     assert typing.cast(str, keras.saving.get_registered_name(blocks.Dropout)) == "tabdl>Dropout"
+
+
+def test_softmax_of_one_place_gives_it_all_without_a_warning():
+    x = keras.ops.convert_to_tensor(X[:, :, None])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (keras.ops.convert_to_numpy(blocks.softmax(x)) == 1).all()
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(blocks.softmax(x, axis=1)).sum(axis=1), 1, rtol=1e-6)

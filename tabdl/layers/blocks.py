@@ -63,6 +63,11 @@ def join(*parts: Any) -> Any:
     return present[0] if len(present) == 1 else ops.concatenate(present, axis=-1)
 
 
+def softmax(x: Any, axis: int = -1) -> Any:
+    """Shares along an axis; where it has one place, that has it all, without a warning of Keras."""
+    return 0 * x + 1 if x.shape[axis] == 1 else ops.softmax(x, axis=axis)
+
+
 def dense(x: Any, units: int, *, initializer: str = "glorot_uniform", l1: float = 0.0, l2: float = 0.0) -> Any:
     """Linear map of the last axis, with optional penalties on its kernel."""
     penalty = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None

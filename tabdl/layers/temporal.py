@@ -191,7 +191,7 @@ def pool_steps(x: Any, pooling: str, mask: Any = None) -> Any:
         return ops.sum(x * ops.expand_dims(ops.one_hot(last, steps, dtype=x.dtype), -1), axis=1)
     if pooling == "attention":
         scores = blocks.dense(ops.tanh(blocks.dense(x, x.shape[-1])), 1) - FAR * (1 - seen)  # (rows, steps, 1)
-        return ops.sum(ops.softmax(scores, axis=1) * x, axis=1)
+        return ops.sum(blocks.softmax(scores, axis=1) * x, axis=1)
     mean = ops.sum(x * seen, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1.0)
     if pooling == "mean":
         return mean

@@ -119,7 +119,7 @@ def attention(x: Any, heads: int, *, dropout: float = 0.0, asking: Any = None, m
     scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) * size**-0.5  # (rows, heads, asking, tokens)
     if mask is not None:
         scores = scores - 1e9 * (1 - ops.reshape(mask, (-1, 1, 1, x.shape[1])))
-    shares = ops.softmax(scores, axis=-1)
+    shares = blocks.softmax(scores)
     shares = blocks.Dropout(dropout)(shares) if dropout else shares
     mixed = ops.transpose(ops.matmul(shares, values), (0, 2, 1, 3))  # (rows, asking, heads, size)
     return blocks.dense(ops.reshape(mixed, (-1, asking.shape[1], heads * size)), width)  # (rows, asking, width)
