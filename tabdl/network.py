@@ -19,6 +19,7 @@ from tabdl.frames import Frame, read_frame
 from tabdl.params import Parameters, param
 from tabdl.schema import Schema
 from tabdl.spec import Head, Inputs, Spec
+from tabdl.timeline import as_names, with_index
 
 
 class Network(Parameters):
@@ -180,7 +181,7 @@ class SequenceNetwork(TableNetwork):
     def read_table(self, X: Any, like: Frame | Schema | None = None) -> tuple[Frame, list[Any] | None]:
         channels, times = (None, None) if like is None else (like.channels, like.times)
         if self.id is not None:
-            frame = read_frame(X)
+            frame = read_frame(with_index(X, *as_names(self.id), self.time))
             columns, ids, times = series.collect(frame.columns, self.id, self.time, channels, times)
             return Frame(columns, len(ids), frame.named, frame.orders, frame.categorical, times=times), ids
         X, shape = series.as_rows(X), getattr(X, "shape", ())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tabdl.errors import SchemaError
+from tabdl.errors import ParameterError, SchemaError
 
 if TYPE_CHECKING:
     from tabdl.times import TimeType
@@ -222,11 +222,15 @@ def collect(
 
 
 def _check_roles(columns: dict[str, np.ndarray], keys: list[str], time: str | None) -> None:
+    if not keys:
+        raise ParameterError("id=() expects one column or more, received none; name one, or give id=None")
     for role, name in (*(("id", key) for key in keys), ("time", time)):
         if name is not None and name not in columns:
             raise SchemaError(
                 f"{role}={name!r} expects a column of X, which has none of that name; name one of {list(columns)[:9]}"
             )
+    if STEP in columns and STEP not in (*keys, time):
+        raise SchemaError(f"column {STEP!r} has the name of the channel that tells irregular times; rename it")
 
 
 def _irregular(distances: list[np.ndarray]) -> bool:

@@ -32,12 +32,10 @@ def as_pandas(table: Any) -> pd.DataFrame:
     return found
 
 
-def with_index(table: Any, time: str) -> Any:
-    """A pandas table whose index has the times as a table that has them as a column."""
-    names = getattr(getattr(table, "index", None), "names", None)
-    if names is not None and time in names and time not in table.columns:
-        return table.reset_index()
-    return table
+def with_index(table: Any, *names: str | None) -> Any:
+    """A pandas table whose index has columns of these names, such as the times, as a table that has them as columns."""
+    index = getattr(getattr(table, "index", None), "names", ())
+    return table.reset_index() if any(name in index and name not in table.columns for name in names if name) else table
 
 
 def as_names(names: str | Sequence[str] | None) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import pytest
 
 import tabdl
 from tabdl import RocketClassifier, series
-from tabdl.errors import SchemaError
+from tabdl.errors import ParameterError, SchemaError
 from tabdl.frames import canonical, read_frame
 
 LISTS = [[1.0, 2.0, None], [4.0], []]
@@ -163,6 +163,19 @@ def test_times_may_be_text_and_months() -> None:
 def test_long_tables_that_do_not_fit_are_refused(change: dict, says: str) -> None:
     with pytest.raises(SchemaError, match=says):
         series.collect(LONG | change, "who", "at")
+
+
+def test_a_column_called_like_the_channel_of_times_is_refused() -> None:
+    columns = LONG | {"log_step": np.arange(5.0)}
+    with pytest.raises(SchemaError, match="column 'log_step' has the name of the channel.*rename it"):
+        series.collect(columns, "who", "at")
+    found, *_ = series.collect({"log_step" if name == "at" else name: cells for name, cells in LONG.items()}, "who", "log_step")
+    assert list(found) == ["heat", "kind"]
+
+
+def test_no_id_at_all_is_refused() -> None:
+    with pytest.raises(ParameterError, match="expects one column or more, received none"):
+        series.collect(LONG, (), "at")
 
 
 def test_missing_columns_of_a_long_table_are_named() -> None:

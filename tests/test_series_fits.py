@@ -107,3 +107,22 @@ def test_channels_of_tables_in_a_list_are_found_by_name() -> None:
     np.testing.assert_array_equal(one.predict(SHORT), one.predict(turned))
     with pytest.raises(SchemaError, match="expects columns that the table lacks: 'b'"):
         one.predict([table.rename(columns={"b": "c"}) for table in tables])
+
+
+@pytest.mark.parametrize("index", [["who", "at"], ["who"], ["at"]])
+def test_ids_and_times_may_stand_in_the_index(index: list[str]) -> None:
+    table = long_table()
+    plain, model = rocket().fit(table, Y), rocket().fit(table.set_index(index), np.repeat(Y, 5))
+    np.testing.assert_array_equal(model.predict(table.set_index(index)), plain.predict(table))
+    assert model.score(table.set_index(index), Y) == plain.score(table, Y)
+
+
+@pytest.mark.parametrize(
+    "model", [tabdl.SequenceTransformerRegressor(width=4, blocks=1), tabdl.CNNRegressor(pooling="attention")]
+)
+def test_series_of_one_patch_or_step_are_no_reason_to_warn(model: Any) -> None:
+    model.set_params(epochs=1, random_state=0)
+    steps = 4 if isinstance(model, tabdl.SequenceTransformerRegressor) else 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isfinite(model.fit(RNG.normal(size=(ROWS, steps, 1)), Y).predict(RNG.normal(size=(3, steps, 1)))).all()

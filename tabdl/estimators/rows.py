@@ -17,7 +17,7 @@ from tabdl.inference import check_finite
 from tabdl.panel import group_rows, name_series
 from tabdl.schema import Schema
 from tabdl.series import holds_series
-from tabdl.timeline import as_names
+from tabdl.timeline import as_names, with_index
 
 if TYPE_CHECKING:
     from tabdl.estimators.streaming import Stream
@@ -182,7 +182,7 @@ def of_series(estimator: Any, X: Any, cells: Any, ids: list[Any] | None, role: s
     """One cell for each series of a long table X, where that is what was given or each of its rows has one."""
     if ids is None or isinstance(cells, str) or np.ndim(cells) == 0 or len(cells) == len(ids):
         return by_id(cells, ids, role)
-    columns = read_frame(X, only=as_names(estimator.id)).columns
+    columns = read_frame(with_index(X, *as_names(estimator.id)), only=as_names(estimator.id)).columns
     columns = {key: columns[key] for key in as_names(estimator.id)}
     codes, first = group_rows(columns, len(next(iter(columns.values()))))
     if len(cells) != len(codes):
