@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import tabdl
 from tabdl.estimators.closed import USUAL, find_factor, link
 
 
@@ -39,3 +42,16 @@ def test_copies_say_no_more_than_weights():
     counts = weight.astype(int)
     copied = find_factor(left_out.repeat(counts, axis=0), on.repeat(counts, axis=0), None, "sigmoid")
     assert copied == pytest.approx(find_factor(left_out, on, weight, "sigmoid"), rel=1e-4)
+
+
+def test_more_rows_reach_the_model_that_stands_for_those_of_the_folds(tmp_path: Path) -> None:
+    X, y = tabdl.datasets.make_waves(40, random_state=0)
+    model = tabdl.SeriesClassifier(epochs=1, random_state=0).fit(X[:30], y[:30])
+    assert [len(part.encoders_) for part in model.parts_.values()] == [1, 5]
+    tabdl.save(model, tmp_path / "m.tabdl")
+    loaded, before = tabdl.load(tmp_path / "m.tabdl"), model.predict_proba(X)
+    for continued in (model, loaded):
+        continued.partial_fit(X[30:], y[30:])
+        assert [len(part.encoders_) for part in continued.parts_.values()] == [1, 5]
+    assert np.abs(model.predict_proba(X) - before).max() > 0
+    np.testing.assert_allclose(loaded.predict_proba(X), model.predict_proba(X), atol=1e-6)

@@ -30,7 +30,7 @@ class ClosedForm(Estimator):
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
         self.__dict__.pop("_left_out", None)
         if not self._closed(rows, self.target_, partial, hasattr(self, "weights_")):
-            return super()._fit_folds(rows, folds, seed, partial)
+            return super()._fit_folds(rows, folds[: len(self.encoders_)], seed, partial)  # one, where it stands for all
         from tabdl.training.program import get_program
 
         start, head = time.perf_counter(), self.target_.head

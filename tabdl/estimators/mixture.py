@@ -61,7 +61,8 @@ class Mixture(Estimator):
                 f"{', '.join(parts)}; set them back, or fit with warm_start=False"
             )
         for name, part in parts.items():
-            part.sizes_, part.weights_ = self.parts_[name].sizes_, self.parts_[name].weights_
+            last = self.parts_[name]
+            part.sizes_, part.weights_, part.encoders_ = last.sizes_, last.weights_, last.encoders_
 
     def _fit_folds(self, rows: Rows, folds: list[Fold], seed: int, partial: bool) -> list[np.ndarray]:
         parts = self._make_parts(rows_to_learn(rows.total, len(folds)))
