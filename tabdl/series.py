@@ -215,7 +215,7 @@ def collect(
     if series is None and not any(map(holds_series, found.values())):
         raise SchemaError("expected a column that varies within an id beside id and time, received none; add the measured values")
     distances = [np.diff(moments[part].astype(np.float64)) for part in parts]
-    if STEP in set(series) if series is not None else _irregular(distances):
+    if STEP in set(series) if series is not None else time is not None and _irregular(distances):
         found[STEP] = read_cells([np.log(np.append(np.nan, d)) for d in distances], STEP)
     named = [cells[first].tolist() for cells in ids.values()]
     return found, named[0] if isinstance(id, str) else list(zip(*named, strict=True)), type
@@ -241,7 +241,7 @@ def _irregular(distances: list[np.ndarray]) -> bool:
 
 def warn_uneven(cells: dict[str, np.ndarray]) -> None:
     """Of a row whose channels have more or fewer steps than each other: they begin together, whatever was meant."""
-    lengths = {name: np.array([len(cell) if type(cell) is np.ndarray else 0 for cell in own]) for name, own in cells.items()}
+    lengths = {name: np.array([*map(_length, own)]) for name, own in cells.items()}
     longest = np.max([*lengths.values()], axis=0)
     for name, own in lengths.items():
         rows = np.flatnonzero((own > 0) & (own < longest))
@@ -257,18 +257,35 @@ def warn_uneven(cells: dict[str, np.ndarray]) -> None:
             return
 
 
-def cut(cells: np.ndarray, steps: int, name: str) -> np.ndarray:
-    """The last steps of those series that are longer than any in `fit`."""
-    longer = [row for row, cell in enumerate(cells) if cell is not None and len(cell) > steps]
+def cut(cells: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+    """Column -> series; of rows with more steps than any had in `fit` the last ones. Gaps at the end of all channels are none."""
+    channels = list(cells.values())
+    longer = [row for row, parts in enumerate(zip(*channels, strict=True)) if max(map(_length, parts)) > steps]
     if not longer:
         return cells
-    warnings.warn(
-        f"column {name!r}: {len(longer)} series are longer than the {steps} steps that the model knows, such as that of row "
-        f"{longer[0]}; their last {steps} are used",
-        UserWarning,
-        stacklevel=2,
-    )
-    cut_cells = cells.copy()
-    for row in longer:
-        cut_cells[row] = cells[row][-steps:]
-    return cut_cells
+    ends = {row: max(_last_known(channel[row]) for channel in channels) for row in longer}
+    shortened, late = {name: own.copy() for name, own in cells.items()}, [row for row in longer if ends[row] > steps]
+    for own in shortened.values():
+        for row in longer:
+            if _length(own[row]):
+                own[row] = own[row][max(ends[row] - steps, 0) : max(ends[row], 1)]
+    if late:
+        warnings.warn(
+            f"columns {', '.join(map(repr, list(cells)[:5]))}: {len(late)} series are longer than the {steps} steps that the "
+            f"model knows, such as that of row {late[0]}; their last {steps} are used",
+            UserWarning,
+            stacklevel=2,
+        )
+    return shortened
+
+
+def _length(cell: Any) -> int:
+    return len(cell) if type(cell) is np.ndarray else 0
+
+
+def _last_known(cell: Any) -> int:
+    """Steps up to the last that has a value."""
+    if not _length(cell):
+        return 0
+    known = np.array([value is not None for value in cell]) if cell.dtype == object else np.isfinite(cell)
+    return int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0

@@ -186,9 +186,27 @@ def test_missing_columns_of_a_long_table_are_named() -> None:
 def test_series_longer_than_known_keep_their_end() -> None:
     cells = series.from_list([[1, 2, 3], [4]], False)[0]["x0"]
     with pytest.warns(UserWarning, match="1 series are longer than the 2 steps"):
-        cut = series.cut(cells, 2, "x0")
+        cut = series.cut({"x0": cells}, 2)["x0"]
     assert cut[0].tolist() == [2, 3]
     assert cells[0].tolist() == [1, 2, 3]
+
+
+def test_gaps_at_the_end_are_no_steps() -> None:
+    """Arrays that are filled up to the longest series of all, as sets with unequal lengths often come."""
+    known, gap = [1.0, 2.0, 3.0], [np.nan]
+    cells = {"a": series.read_cells([known + gap, gap * 4, known], "a"), "b": series.read_cells([gap * 2, gap * 4, None], "b")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert [len(cell) for cell in series.cut(cells, 3)["a"]] == [3, 1, 3]
+    with pytest.warns(UserWarning, match="2 series are longer than the 2 steps"):
+        cut = series.cut(cells, 2)
+    assert numbers(cut["a"]) == [[2, 3], [-1], [2, 3]]
+    assert numbers(cut["b"]) == [[-1], [-1], None]
+
+
+def test_rows_without_times_are_regular() -> None:
+    found, *_ = series.collect({name: cells for name, cells in LONG.items() if name != "at"}, "who", None)
+    assert sorted(found) == ["heat", "kind"]
 
 
 @pytest.mark.parametrize("held_out", [False, True])

@@ -119,7 +119,7 @@ class SequenceEncoder:
         cells = {c.name: _object(cells[c.name]) for c in self.columns}
         warn_uneven(cells)
         cells = self._begun(cells)
-        cells = {name: cut(own, self.steps, name) for name, own in cells.items()}
+        cells = cut(cells, self.steps)
         values, codes, lengths = self._read(cells, rows, self.steps)
         mask = _there(values, codes)
         inside = np.arange(self.steps) < lengths[:, None]
