@@ -263,7 +263,7 @@ def cut(cells: dict[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
     longer = [row for row, parts in enumerate(zip(*channels, strict=True)) if max(map(_length, parts)) > steps]
     if not longer:
         return cells
-    ends = {row: max(_last_known(channel[row]) for channel in channels) for row in longer}
+    ends = {row: max(int(known_steps(channel[row]).max(initial=-1)) + 1 for channel in channels) for row in longer}
     shortened, late = {name: own.copy() for name, own in cells.items()}, [row for row in longer if ends[row] > steps]
     for own in shortened.values():
         for row in longer:
@@ -283,9 +283,8 @@ def _length(cell: Any) -> int:
     return len(cell) if type(cell) is np.ndarray else 0
 
 
-def _last_known(cell: Any) -> int:
-    """Steps up to the last that has a value."""
+def known_steps(cell: Any) -> np.ndarray:
+    """Numbers of the steps of one channel of a row that have a value."""
     if not _length(cell):
-        return 0
-    known = np.array([value is not None for value in cell]) if cell.dtype == object else np.isfinite(cell)
-    return int(np.flatnonzero(known)[-1]) + 1 if known.any() else 0
+        return np.zeros(0, int)
+    return np.flatnonzero([value is not None for value in cell] if cell.dtype == object else np.isfinite(cell))

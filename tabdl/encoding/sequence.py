@@ -13,7 +13,7 @@ from tabdl.encoding.columns import read_state
 from tabdl.encoding.rocket import RocketKernels
 from tabdl.inference import Column
 from tabdl.quantiles import weighted_quantiles
-from tabdl.series import cut, warn_uneven
+from tabdl.series import cut, known_steps, warn_uneven
 
 LONG_TAIL = 12.0  # largest deviation in units of the quartiles' distance from where asinh keeps a channel in reach
 UNSEEN, GAP = -1, -2  # codes of text
@@ -118,8 +118,7 @@ class SequenceEncoder:
         """Series and mask, and the steps of each row, up to the last that has a value."""
         cells = {c.name: _object(cells[c.name]) for c in self.columns}
         warn_uneven(cells)
-        cells = self._begun(cells)
-        cells = cut(cells, self.steps)
+        cells = cut(self._begun(cells), self.steps)
         values, codes, lengths = self._read(cells, rows, self.steps)
         mask = _there(values, codes)
         inside = np.arange(self.steps) < lengths[:, None]
@@ -220,11 +219,8 @@ def _given(cell: object) -> bool:
 
 def _lead(cell: Any) -> float:
     """Steps before the first that has a value; infinite without any."""
-    if not _given(cell) or not len(cell):
-        return np.inf
-    gaps = ~np.isfinite(cell) if cell.dtype.kind == "f" else [value is None for value in cell]
-    first = int(np.argmin(gaps))
-    return np.inf if gaps[first] else first
+    known = known_steps(cell)
+    return known[0] if len(known) else np.inf
 
 
 def _object(cells: np.ndarray) -> np.ndarray:

@@ -173,7 +173,9 @@ class Estimator(Trainable, Predictor):
             X = X.read()
         return read_rows(self, X, y, sample_weight, like)
 
-    def _learn_columns(self, rows: Rows, schema: Any, seed: int, folds: int = 1, held: Rows | None = None) -> None:
+    def _learn_columns(
+        self, rows: Rows, schema: Schema | dict[str, str] | None, seed: int, folds: int = 1, held: Rows | None = None
+    ) -> None:
         """Schema and encoder of the training rows; held: others, whose series may be longer."""
         if not isinstance(schema, Schema):
             schema = Schema.infer(rows.frame, kinds=schema, weight=rows.weight)
