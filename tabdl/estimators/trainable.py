@@ -19,9 +19,9 @@ class Trainable(Parameters):
     epochs: int | str = param(
         "auto",
         "passes over the training rows; 'auto': about 2,000 steps in 12 to 100 epochs, 800 in 2 to 100 for `Neighbors`, 1,000 "
-        "in 12 to 1,000 for `Inception`, `TCN`, `SequenceTransformer` and `LITE`, but 200 epochs of small tables for `LITE`, up to "
-        "5,000 steps, and 600 steps in each fold of `Series`; of a `tabdl.Parquet` file that stays on disk as many steps in one "
-        "pass or more, so fewer epochs than 12 of a long one",
+        "in 12 to 1,000 for `Inception`, `TCN`, `SequenceTransformer` and `LITE`, but 200 epochs of few rows for `LITE`, up to "
+        "5,000 steps, and 600 steps in each fold of `Series`; of a `tabdl.Parquet` file that stays on disk as many steps in "
+        "one pass or more, so fewer epochs than 12 of a long one",
         low=1,
         options=("auto",),
     )
