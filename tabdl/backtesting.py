@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tabdl import accuracy
+from tabdl.encoding.covariates import Covariates
 from tabdl.errors import ParameterError, SchemaError
+from tabdl.frames import read_frame
 from tabdl.pictures import plot_backtest
 from tabdl.quantiles import quantile_levels
 from tabdl.splitting import RollingOrigin
@@ -211,8 +213,11 @@ class Grid:
 
         line, axis = self.line, self.line.axis
         order = np.lexsort((axis, line.series))
-        filled = self.rows.reset_index(drop=True)[list(self.known)].iloc[order].groupby(line.series[order]).ffill().sort_index()
-        past, begun = self.before(origin), np.flatnonzero(self.begun(origin))
+        filled, past = self.rows.reset_index(drop=True)[list(self.known)], self.before(origin)
+        told = set(Covariates.learn(read_frame(filled.iloc[past]), self.known).valued_gaps)  # None may be a day without an event
+        gone = [name for name in self.known if name not in told]
+        filled = filled.assign(**filled[gone].iloc[order].groupby(line.series[order]).ffill())
+        begun = np.flatnonzero(self.begun(origin))
         last = np.full(line.shape[0], axis.min())
         np.maximum.at(last, line.series[past], axis[past])
         ahead = last[begun, None] + self.calendar.frequency.step * np.arange(1, self.horizon + 1)

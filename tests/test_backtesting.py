@@ -199,6 +199,17 @@ def test_what_is_not_known_ahead_is_filled_from_before():
     assert len(future) == 7
 
 
+def test_days_without_an_event_stay_so():
+    """The last event before an origin does not go on for ever."""
+    table = TABLE[TABLE["store"] == "store-1"].assign(holiday=None, promo="no")
+    table.loc[table["date"].isin(pd.to_datetime(["2024-01-06", "2024-02-10"])), "holiday"] = ["Epiphany", "Carnival"]
+    table.loc[table["date"] == "2024-02-21", "promo"] = None
+    backtest(LastWeek(7, known=("holiday", "promo")), table, origins=1)
+    future = LastWeek.seen[0][2]
+    assert future["holiday"].isna().all()
+    assert set(future["promo"]) == {"no"}
+
+
 @pytest.mark.parametrize("form", ["%d/%m/%Y", "%Y%m%d"])
 def test_texts_of_dates_are_read_alike_in_all_parts(form: str):
     """The rows before the first origin alone would be read month first."""

@@ -52,6 +52,11 @@ class Covariates:
         return [column.name for column in self.columns]
 
     @property
+    def valued_gaps(self) -> list[str]:
+        """Columns in which a gap is a value."""
+        return [column.name for column in self.columns if column.kind == "category" and column.missing]
+
+    @property
     def owners(self) -> list[str]:
         """The column that each number comes from."""
         return [column.name for column in self.columns for _ in range(_width(column))]
@@ -75,7 +80,7 @@ class Covariates:
                 _check_seen(column, read[column.name], codes, owner)
                 parts.append(codes[:, None])
             else:
-                codes = np.where(np.isnan(codes) & column.missing, UNSEEN, codes)
+                codes = np.where(np.isnan(codes) & (column.name in self.valued_gaps), UNSEEN, codes)
                 one_hot = (codes[:, None] == np.arange(_width(column))).astype(np.float64)
                 parts.append(np.where(np.isnan(codes)[:, None], np.nan, one_hot))
         return np.concatenate(parts, axis=1)
