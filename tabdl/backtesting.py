@@ -215,8 +215,8 @@ class Grid:
         order = np.lexsort((axis, line.series))
         filled, past = self.rows.reset_index(drop=True)[list(self.known)], self.before(origin)
         told = set(Covariates.learn(read_frame(filled.iloc[past]), self.known).valued_gaps)  # None may be a day without an event
-        gone = [name for name in self.known if name not in told]
-        filled = filled.assign(**filled[gone].iloc[order].groupby(line.series[order]).ffill())
+        gone = filled.drop(columns=list(told)).iloc[order]
+        filled = filled.assign(**gone.groupby(line.series[order]).ffill())
         begun = np.flatnonzero(self.begun(origin))
         last = np.full(line.shape[0], axis.min())
         np.maximum.at(last, line.series[past], axis[past])

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def as_pandas(table: Any) -> pd.DataFrame:
-    """The table itself when it is a pandas one, else a new one of the same columns."""
+    """The table itself when it is a pandas one, else a new one of the same columns; of a pandas Series, its only one."""
     import pandas as pd
 
-    if isinstance(table, pd.DataFrame):
-        return table
+    if isinstance(table, (pd.DataFrame, pd.Series)):
+        return table if isinstance(table, pd.DataFrame) else table.to_frame()
     found = pd.DataFrame(read_frame(table).columns)
     for name in found.select_dtypes("datetime"):
         zone = zone_of(table, name)
@@ -33,7 +33,8 @@ def as_pandas(table: Any) -> pd.DataFrame:
 
 
 def with_index(table: Any, *names: str | None) -> Any:
-    """A pandas table whose index has columns of these names, such as the times, as a table that has them as columns."""
+    """A pandas table or Series whose index has columns of these names, such as the times, as a table that has them as columns."""
+    table = table.to_frame() if getattr(table, "ndim", 0) == 1 and hasattr(table, "to_frame") else table
     index = getattr(getattr(table, "index", None), "names", ())
     return table.reset_index() if any(name in index and name not in table.columns for name in names if name) else table
 

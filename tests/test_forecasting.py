@@ -135,6 +135,7 @@ def test_libraries_agree(model: Any) -> None:
 def test_times_in_the_index() -> None:
     table = PAST[PAST["store"] == "a"].set_index("date")
     assert new(id=None).fit(table).predict()["date"].tolist() == AFTER["date"].tolist()[:HORIZON]
+    pd.testing.assert_frame_equal(new(id=None).fit(table["sales"]).predict(), new(id=None).fit(table[["sales"]]).predict())
 
 
 # ---- history -------------------------------------------------------------------------------------------------------------

@@ -23,6 +23,12 @@ TABLE = pd.DataFrame(
 )
 
 
+def test_a_series_is_a_table_of_one_column():
+    series = TABLE.set_index("day")["y"]
+    pd.testing.assert_frame_equal(as_pandas(series), series.to_frame())
+    pd.testing.assert_frame_equal(timeline.with_index(series, "day"), TABLE[["day", "y"]])
+
+
 def test_grid_sorts_time_and_leaves_missing_rows_empty():
     line = Timeline.read(TABLE, "day", "shop")
     assert line.names == [("b",), ("a",)]
