@@ -122,7 +122,7 @@ class TimeType:
         moments = pd.DatetimeIndex(values.astype("datetime64[us]").astype(f"datetime64[{self.unit}]"))
         if self.form is not None:
             texts = [moment.strftime(self.form) for moment in moments.to_pydatetime()]
-            return pd.array(texts, dtype="str") if self.kind == "text" else pd.array(list(map(int, texts)), dtype="int64")
+            return pd.Series(texts, dtype="str").array if self.kind == "text" else pd.array(list(map(int, texts)), dtype="int64")
         if self.period is not None:
             return moments.to_period(self.period).array
         return (moments if self.zone is None else moments.tz_localize("UTC").tz_convert(self.zone)).array

@@ -225,7 +225,7 @@ def test_times_in_the_index_and_in_a_zone(result):
     zoned = TABLE.assign(date=TABLE["date"].dt.tz_localize("Europe/Berlin"))
     for table in (
         TABLE.set_index("date"),
-        polars.from_dict(zoned.to_dict("list")).cast({"date": polars.Datetime("us", "Europe/Berlin")}),
+        polars.from_pandas(zoned),
     ):
         other = backtest(LastWeek(7, factor=0.9), table, origins=2)
         pd.testing.assert_frame_equal(other.scores.drop(columns="seconds"), result.scores.drop(columns="seconds"))

@@ -102,7 +102,7 @@ def test_days_and_months_in_a_zone_follow_the_wall_clock(rule: str) -> None:
 def test_texts_come_back_as_texts(texts: list[str]) -> None:
     calendar, axis = calendar_of({"time": texts})
     assert list(calendar.write(axis)) == texts
-    assert str(calendar.write(axis).dtype) in ("str", "string")
+    assert pd.Series(calendar.write(axis)).dtype == pd.Series(texts).dtype
 
 
 def test_texts_with_an_offset_come_back_as_times_in_utc() -> None:
@@ -183,7 +183,7 @@ def test_whole_numbers_that_are_dates(form: str, kind: type) -> None:
     assert str(calendar.frequency) == ("1 day" if form == "%Y%m%d" else "1 month")
     following = calendar.write(axis[-1] + calendar.frequency.step * np.arange(1, 21))
     assert list(following) == [str(cell) if kind is str else int(cell) for cell in times[40:]]
-    assert str(following.dtype) == ("str" if kind is str else "int64")
+    assert pd.Series(following).dtype == (pd.Series(["20240131"]).dtype if kind is str else "int64")
     assert Calendar.from_json(calendar.to_json()) == calendar
 
 
