@@ -159,6 +159,24 @@ def test_shares_move_the_error():
     assert judged.validation({}).score(lambda _: right) == pytest.approx(errors[2])
 
 
+def test_a_network_has_to_help_in_each_span_of_the_held_out_time():
+    """Two series that end at other steps; residuals of 1 are found in all spans but the last of the second."""
+    one, series = model(), np.repeat([0, 1], [30, 60])
+    begin = np.concatenate([np.arange(30), 100 + np.arange(60)])
+    order = np.random.default_rng(0).permutation(90)
+    cut = Windows(np.zeros((90, 6)), np.ones((90, 6), bool), np.ones((90, 2)), series, begin).take(order)
+    judged = Judged(one, cut, np.zeros((90, 2)), np.ones(90), np.ones(2))
+    found, last = np.ones((90, 2)), np.where(cut.series == 1, cut.begin >= 140, cut.begin >= 20)
+    assert judged.worst(found, 0.5) == pytest.approx(judged.error(found, 0.5) / judged.error(found, 0.0))
+    found[last] = -1.0
+    index = np.flatnonzero(last)
+    part = Judged(one, cut.take(index), judged.plain[index], judged.unit[index], judged.scale)
+    assert judged.worst(found, 0.5) == pytest.approx(part.error(found[index], 0.5) / part.error(found[index], 0.0))
+    assert judged.worst(found, 0.5) > 1 > judged.error(found, 0.5) / judged.error(found, 0.0)
+    gaps = Windows(cut.seen, cut.known, np.full((90, 2), np.nan), cut.series, cut.begin)
+    assert Judged(one, gaps, judged.plain, judged.unit, judged.scale).worst(found, 0.5) == 1.0
+
+
 def test_windows_that_overlap_remove_no_doubt():
     """Windows of horizon 2: 200 that begin with every step, and those of them that share no step."""
     rng, one = np.random.default_rng(0), model()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ MOST_SEEN = 100.0  # units that a value may be away from the last one
 MOST_RESIDUAL = 10.0  # units that the linear forecast may be off
 DOUBT = 0.05  # the most likely that chance may make a gain for which a network counts
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the network that are tried
+SPANS = 3  # of the held-out time, in each of which a network has to help
 
 
 def seen_steps(model: Forecasts) -> int:
@@ -94,6 +95,16 @@ class Judged:
         """Over that of the seasonal naive forecast."""
         return relative_error(self.model, self.windows, self.forecast(found, share), self.scale)
 
+    def worst(self, found: np.ndarray, share: float) -> float:
+        """Error over that without the network, in the span of the held-out time where it is largest."""
+        spans, ratios = _spans(self.windows.series, self.windows.begin), []
+        for span in range(SPANS):
+            index = np.flatnonzero((spans == span) & ~np.isnan(self.windows.after).all(axis=1))
+            if len(index):
+                part = replace(self, windows=self.windows.take(index), plain=self.plain[index], unit=self.unit[index])
+                ratios.append(part.error(found[index], share) / max(part.error(found[index], 0.0), 1e-300))
+        return max(ratios, default=1.0)
+
     def doubt(self, found: np.ndarray, share: float) -> float:
         """How likely chance alone makes the error fall so: a t test, in which windows of a series that overlap count as one."""
         from scipy.stats import t
@@ -117,3 +128,13 @@ class Judged:
             return min(self.error(found, share) for share in SHARES[1:])
 
         return Validation("error", False, judge, arrays | {"plain": self.plain, "after": self.windows.after})
+
+
+def _spans(series: np.ndarray, begin: np.ndarray) -> np.ndarray:
+    """(windows,) int: the span of its series' held-out time in which a window begins, the first of them 0."""
+    order = np.lexsort((begin, series))
+    _, first, counts = np.unique(series[order], return_index=True, return_counts=True)
+    rank = np.arange(len(series)) - np.repeat(first, counts)
+    spans = np.empty(len(series), int)
+    spans[order] = SPANS * rank // np.repeat(counts, counts)
+    return spans

@@ -56,8 +56,8 @@ class Shapes:
 class NetworkForecaster(Trainable, Trained, PanelForecaster):
     """Base of forecasters with a network, which learns what the linear forecast of `RidgeForecaster` leaves.
 
-    A subclass adds a network that reads "future". `share_` is what the network counts: 0 where it does not help on the steps
-    held out, or where these are too few to tell; `score_` is that of both together.
+    A subclass adds a network that reads "future". `share_` is what the network counts: 0 where it does not help in each third
+    of the steps held out, or where these are too few to tell; `score_` is that of both together.
     """
 
     loss: str = param("mae", "what training makes small, in changes of a window over a season", options=("mae", "mse", "huber"))
@@ -134,11 +134,10 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
         self._choose_share(judged, found.astype(np.float64))
 
     def _choose_share(self, judged: Judged, found: np.ndarray) -> None:
-        errors = [judged.error(found, share) for share in SHARES]
-        best = int(np.argmin([GAIN * errors[0], *errors[1:]]))
-        best = best if judged.doubt(found, SHARES[best]) < DOUBT else 0
-        self.share_ = SHARES[best]
-        self.forecasts_ = replace(self.forecasts_, score=errors[best])
+        worst = [1.0, *(judged.worst(found, share) for share in SHARES[1:])]
+        share = SHARES[int(np.argmin(worst))]
+        self.share_ = share if min(worst) < GAIN and judged.doubt(found, share) < DOUBT else 0.0
+        self.forecasts_ = replace(self.forecasts_, score=judged.error(found, self.share_))
         if not self.share_:
             return
         whose, forecast = judged.windows.series, judged.forecast(found, self.share_)
