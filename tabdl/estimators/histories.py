@@ -15,7 +15,7 @@ from tabdl.encoding.windows import fill_gaps
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import parse_numbers
-from tabdl.panel import Panel, first_known, group_rows, make_panel, name_series
+from tabdl.panel import Panel, find_spikes, first_known, group_rows, make_panel, name_series
 from tabdl.timeline import as_names, with_index
 from tabdl.times import Calendar, TimeType, read_times
 
@@ -159,6 +159,7 @@ def read_history(table: Any, roles: Roles, covariates: Covariates | None, calend
     numbers = np.concatenate([targets, features], axis=1)
     ids = {name: frame.columns[name] for name in roles.ids}
     panel = make_panel(times, type, ids, numbers, [*roles.targets, *learned.owners], calendar)
+    panel = _without_spikes(panel, roles, learned.first(len(roles.known)).width, what if covariates is None else None)
     static = read_static(frame, roles, frame.rows)
     kept = _with_values(panel, roles.targets, what)
     if len(kept) < len(panel):
@@ -174,6 +175,36 @@ def _check_known(names: Sequence[str], owners: Sequence[str], features: np.ndarr
                 f"known column {name!r}: expected values where the target is known, received only gaps; fill them, or fit "
                 f"without known={name!r}"
             )
+
+
+def _without_spikes(panel: Panel, roles: Roles, known: int, what: str | None) -> Panel:
+    """Gaps in the place of spikes of the targets, but for those that known features, `known` columns, may tell of.
+
+    A spike of a hundred times the others, squared, would be all that a linear kernel learns. what: the table's name in a warning.
+    """
+    values, gone = [], []
+    for i, part in enumerate(panel.values):
+        told, cleaned = part[:, len(roles.targets) : len(roles.targets) + known], part.copy()
+        for k in range(len(roles.targets)):
+            spikes = find_spikes(part[:, k])
+            usual = told[np.isfinite(part[:, k]) & ~spikes]
+            for step in np.flatnonzero(spikes):
+                if np.isclose(usual, told[step], equal_nan=True).all(axis=1).any():
+                    cleaned[step, k] = np.nan
+                    gone.append((i, step, part[step, k]))
+        values.append(cleaned)
+    if gone and what:
+        i, step, value = gone[0]
+        time = panel.calendar.show(int(panel.starts[i] + panel.calendar.frequency.step * step))
+        cells = int(panel.steps.sum()) * len(roles.targets)
+        warnings.warn(
+            f"{what}: takes {len(gone)} of {cells} values of the target for gaps, as they stand alone far beyond the others of "
+            f"their series: {value:g} at {time} of {panel.name(i)}{', ...' if len(gone) > 1 else ''}; if such values will "
+            "come again, name a column that tells of them in known=",
+            UserWarning,
+            stacklevel=5,  # whoever calls fit
+        )
+    return replace(panel, values=values) if gone else panel
 
 
 def _with_values(panel: Panel, targets: Sequence[str], what: str) -> list[int]:
