@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tabdl.encoding.windows import Series
 from tabdl.training import forecasts
-from tabdl.training.forecasts import coprime, cut_windows, fit_forecasts, held_steps, lookbacks_of
+from tabdl.training.forecasts import Forecasts, coprime, cut_windows, fit_forecasts, held_steps, lookbacks_of
 from tabdl.training.linear import Choice, sum_windows
 
 
@@ -183,3 +185,19 @@ def test_a_season_beyond_the_kernel_is_repeated(monkeypatch: pytest.MonkeyPatch)
     assert (model.seasons, model.lookback, len(model.kernel) <= 20) == ((30,), 30, True)
     np.testing.assert_allclose(forecast(model, values[:240]), values[240:], atol=2)
     assert fit_forecasts([values[:50]], 3, (30,)).final.seasons == (1,)
+
+
+def test_shares_below_zero_leave_forecasts_of_positive_series_positive() -> None:
+    """A last value of a hundred times the others, of which a series takes away a tenth."""
+    seen = np.full((1, 8), 50.0)
+    seen[0, -1] = 5_000.0
+    kernel = np.zeros((2, 3))
+    kernel[0] = 1.0  # what was before the last one
+    one = Forecasts(kernel, (1,), 8, np.array([[-0.2, 0.0]]), True, 50.0)
+    np.testing.assert_allclose(one.apply_kernel(seen), 50.0)
+    np.testing.assert_allclose(one(seen, np.zeros(1, int)), 20.0)
+    usual = replace(one, mixture=np.array([[-0.002, 0.0]]))
+    np.testing.assert_allclose(usual(seen, np.zeros(1, int)), 50.0 - 0.002 * 4_950)
+    closed = np.where(np.arange(8) == 7, 0.0, seen)
+    shared = replace(one, mixture=np.array([[0.9, 0.0]]))
+    assert (shared(closed, np.zeros(1, int)) < 6).all()

@@ -17,6 +17,7 @@ from tabdl.encoding.windows import Series, window_blocks
 from tabdl.training.linear import PENALTIES, STRONG, Choice, Sums, change, least_known, repeat_seasons, search, solve, sum_windows
 
 MOST_LOOKBACK = 720
+LEAST = 0.4  # of the linear forecast of a positive series, or of the naive ones, which shares below 0 may leave
 SHARE = 0.75  # of the steps of a series that are seen at once
 SHORTER = (1.0, 0.7, 0.45, 0.25)  # parts of the longest lookback that are tried
 EFFORT = 2e10  # products that summing the windows may cost; windows are left out beyond
@@ -72,10 +73,12 @@ class Forecasts:
         if not self.mixture.any():
             return linear
         shares = np.vstack([self.mixture, self.mixture.mean(axis=0)])[series]  # (windows, naives)
-        forecast = linear.copy()
+        forecast, least = linear.copy(), linear * LEAST
         for k, naive in enumerate(self.naives):
-            forecast += shares[:, k : k + 1] * (repeat_seasons(seen, self.horizon, *naive) - linear)
-        return forecast
+            repeated = repeat_seasons(seen, self.horizon, *naive)
+            forecast += shares[:, k : k + 1] * (repeated - linear)
+            least = np.minimum(least, repeated)
+        return np.maximum(forecast, least) if self.log else forecast
 
 
 @dataclass(frozen=True)
