@@ -370,7 +370,7 @@ class PanelForecaster(Parameters, BaseEstimator):
     def plot_forecast(
         self, path: Any = None, history: Any = None, future: Any = None, *, levels: Sequence[float] = (0.8, 0.95)
     ) -> Any:
-        """History, forecasts and intervals of the first series as a matplotlib Figure; saved when `path` is given.
+        """The last six horizons, forecasts and intervals of the first series as a matplotlib Figure; saved when `path` is given.
 
         The other parameters are those of `predict`.
         """
@@ -382,7 +382,8 @@ class PanelForecaster(Parameters, BaseEstimator):
         titles = [f"{target}, {panel.name(i)}" if self.roles_.ids else target for i in range(len(panel)) for target in targets]
         times, ahead = ([panel.places(i, steps) for i in range(len(panel)) for _ in targets] for steps in (0, horizon))
         values = [column for part in panel.values for column in part[:, : len(targets)].T]
-        past = [(title, when, v[-3 * self.lookback_ :]) for title, when, v in zip(titles, times, values, strict=True)]
+        shown = max(6 * horizon, 2 * self.season_)  # steps
+        past = [(title, when, v[-shown:]) for title, when, v in zip(titles, times, values, strict=True)]
         past = [(title, when[-len(v) :], v) for title, when, v in past]
         return plot_forecast(past, list(zip(ahead, parts, strict=True)), self.roles_.time, path)
 
