@@ -188,7 +188,7 @@ def test_a_season_beyond_the_kernel_is_repeated(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_shares_below_zero_leave_forecasts_of_positive_series_positive() -> None:
-    """A last value of a hundred times the others, of which a series takes away a tenth."""
+    """A last value of a hundred times the others, of which a series takes away a fifth."""
     seen = np.full((1, 8), 50.0)
     seen[0, -1] = 5_000.0
     kernel = np.zeros((2, 3))
