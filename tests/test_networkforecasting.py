@@ -17,12 +17,12 @@ ROLES = {"horizon": 4, "time": "t", "id": "id", "target": "y"}
 
 
 def asymmetric(seed: int = 0) -> pd.DataFrame:
-    """Waves in which a step up is followed by a fall, a step down by none: what no linear kernel knows."""
+    """Steps that tell the next by their size, whatever their sign: what no linear kernel knows."""
     rng, parts = np.random.default_rng(seed), []
     for name in "ab":
         y = np.zeros(400)
         for t in range(1, 400):
-            y[t] = 0.2 * y[t - 1] + abs(y[t - 1]) + rng.normal() - 1
+            y[t] = 1 - 1.2 * abs(y[t - 1]) + 0.1 * rng.normal()
         parts.append(pd.DataFrame({"id": name, "t": np.arange(400), "y": y}))
     return pd.concat(parts, ignore_index=True)
 
@@ -48,6 +48,14 @@ def test_a_network_counts_where_a_linear_kernel_does_not_know(fitted):
     assert fitted.share_ > 0
     ridge = tabdl.RidgeForecaster(lookback=4, **ROLES).fit(asymmetric())
     assert fitted.score_ < 0.98 * ridge.score_
+
+
+def test_bands_are_as_much_narrower_as_the_network_helps(fitted):
+    ridge = tabdl.RidgeForecaster(lookback=4, **ROLES).fit(asymmetric())
+    own, linear = fitted.predict(), ridge.predict()
+    for low, high in (("q0.1", "q0.9"), ("q0.025", "q0.975")):
+        gained = (own[high] - own[low]) / (linear[high] - linear[low])
+        np.testing.assert_allclose(gained, fitted.score_ / ridge.score_, rtol=0.02)
 
 
 def test_a_network_that_has_learned_nothing_counts_nothing():

@@ -11,7 +11,6 @@ import numpy as np
 
 from tabdl.encoding.table import TableEncoder
 from tabdl.errors import SchemaError
-from tabdl.estimators.conformal import learn_bands
 from tabdl.estimators.forecasting import PanelForecaster
 from tabdl.estimators.histories import History
 from tabdl.estimators.horizons import (
@@ -34,7 +33,7 @@ from tabdl.params import param
 from tabdl.schema import Schema
 from tabdl.spec import Spec
 from tabdl.targets import Numbers
-from tabdl.training.effects import GAIN, Effects, Features, errors_of, forecast_windows, window_features
+from tabdl.training.effects import GAIN, Effects, Features, forecast_windows, window_features
 from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, scales, volatility
 
 AT_ONCE = 1_000  # windows whose covariates are in memory as float64
@@ -137,13 +136,10 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
         worst = [1.0, *(judged.worst(found, share) for share in SHARES[1:])]
         share = SHARES[int(np.argmin(worst))]
         self.share_ = share if min(worst) < GAIN and judged.doubt(found, share) < DOUBT else 0.0
-        self.forecasts_ = replace(self.forecasts_, score=judged.error(found, self.share_))
-        if not self.share_:
-            return
-        whose, forecast = judged.windows.series, judged.forecast(found, self.share_)
-        off = errors_of(judged.model, forecast, judged.windows)
-        recent = self.measures_.recent(judged.model, judged.windows)
-        self.bands_ = learn_bands(off, whose, self.measures_.own, recent, judged.windows.begin)
+        score = judged.error(found, self.share_)
+        self.forecasts_ = replace(self.forecasts_, score=score)
+        if self.share_:  # the errors of the linear forecast are known from more of the time
+            self.bands_ = replace(self.bands_, spread=self.bands_.spread * score / judged.error(found, 0.0))
 
     def _prepare(self, spec: Spec) -> None:
         self.encoder_, self._live = Shapes(spec), Live()
