@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tabdl.times import DAY, Calendar, Frequency, TimeType
 from tabdl.training.effects import Features, calendar_features, fit_effects, hold_past, news_of, window_features
@@ -31,6 +32,15 @@ def test_recovers_what_an_event_adds() -> None:
         scale = np.sqrt(np.mean((values[7:] - values[:-7]) ** 2))
         assert not model.log
         assert abs(effects.coefficients[0, 0] * scale - 5) < 1.5
+
+
+@pytest.mark.parametrize("begin", [175, 195])
+def test_a_series_that_stood_still_before_leaves_effects_alone(begin: int) -> None:
+    parts, events = zip(*(series(seed=seed) for seed in range(4)), strict=True)
+    late = np.where(np.arange(200) < begin, -20.0, parts[3])
+    alone, _ = fit_effects(fit_forecasts(parts[:3], 5, (7,)), features(*events[:3]))
+    beside, _ = fit_effects(fit_forecasts([*parts[:3], late], 5, (7,)), features(*events))
+    np.testing.assert_allclose(beside.coefficients, alone.coefficients, rtol=0.3)
 
 
 def test_events_without_an_effect_get_none() -> None:

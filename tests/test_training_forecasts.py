@@ -201,3 +201,15 @@ def test_shares_below_zero_leave_forecasts_of_positive_series_positive() -> None
     closed = np.where(np.arange(8) == 7, 0.0, seen)
     shared = replace(one, mixture=np.array([[0.9, 0.0]]))
     assert (shared(closed, np.zeros(1, int)) < 6).all()
+
+
+@pytest.mark.parametrize("lookback", [1, 3, 7, 13, 14])
+@pytest.mark.parametrize("beside", [0, 1])
+def test_seasons_that_are_all_the_same(lookback: int, beside: int) -> None:
+    wave = 10 + np.sin(np.arange(90) * 2 * np.pi / 7)
+    noisy = wave + np.random.default_rng(0).normal(size=90)
+    model = fit_forecasts([wave[:83], noisy[:83]][: 1 + beside], 7, (7,), lookback=lookback).final
+    padded = Series.of(wave[:83], model.lookback, 7)
+    found = model(padded.window(model.lookback)[0][None], np.array([0]))
+    assert np.isfinite(found).all()
+    assert lookback < 7 or beside or np.allclose(found, wave[83:])

@@ -34,7 +34,7 @@ from tabdl.schema import Schema
 from tabdl.spec import Spec
 from tabdl.targets import Numbers
 from tabdl.training.effects import GAIN, Effects, Features, forecast_windows, window_features
-from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, scales, volatility
+from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_judged, cut_windows, scales, volatility
 
 AT_ONCE = 1_000  # windows whose covariates are in memory as float64
 FEWEST = 8  # windows to learn from, and to judge
@@ -83,7 +83,7 @@ class NetworkForecaster(Trainable, Trained, PanelForecaster):
         most = window_limit(seen_steps(trial), trial.horizon, len(features.past))
         if fitted.held:
             past = self._in_order(cut_windows(trial, fitted.series, longest, fitted.held, most), features.targets)
-            held = self._in_order(cut_windows(trial, fitted.series, fitted.held, 0, most // 4), features.targets)
+            held = self._in_order(cut_judged(trial, fitted.series, fitted.held, most // 4), features.targets)
             if min(len(past.begin), len(held.begin)) >= FEWEST:
                 self._train(fitted, features, tried, past, held)
         return tried

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tabdl.times import DAY, Calendar
-from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_windows, relative_error, scales
+from tabdl.training.forecasts import Fitted, Forecasts, Windows, cut_judged, cut_windows, relative_error, scales
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # of the mean square of the news
 GAIN = 0.995  # of the error without effects: what effects must come below
@@ -116,7 +116,7 @@ def fit_effects(fitted: Fitted, features: Features) -> tuple[Effects, Effects]:
     trial, series, held = fitted.trial, fitted.series, fitted.held
     most = max(int(MOST_CELLS / (width * (trial.lookback + trial.horizon))), 100)
     longest = max(part.steps for part in series)
-    past, judged = cut_windows(trial, series, longest, held, most), cut_windows(trial, series, held, 0, most)
+    past, judged = cut_windows(trial, series, longest, held, most), cut_judged(trial, series, held, most)
     if not len(past.begin) or not len(judged.begin):
         return nothing, nothing
     group, penalty, effects = _search(trial, past, judged, features, scales(trial, series, held))

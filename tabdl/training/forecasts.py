@@ -123,7 +123,7 @@ def _fit_scale(start: Forecasts, series: list[Series], lookbacks: list[int], sea
     scaled = [part.map(np.log) for part in series] if start.log else series
     blocks, between = _sum_blocks(scaled, max(lookbacks), horizon, season, held, count)
     total = add([*blocks, *between])
-    judged = cut_windows(start, series, held, 0, JUDGED_WINDOWS)
+    judged = cut_judged(start, series, held, JUDGED_WINDOWS)
     if not held or not blocks[0].windows or np.isnan(judged.after).all():
         only = Choice(min(lookbacks), 1, STRONG if total.windows >= season else PENALTIES[-1])
         final = replace(start, kernel=solve(total, [only], season))
@@ -210,7 +210,7 @@ def mix(model: Forecasts, series: list[Series], held: int, penalties: Sequence[f
         naives = [repeat_seasons(cut.seen, model.horizon, *naive) - linear for naive in model.naives]
         moves, goal = np.where(gap, 0.0, np.stack(naives)), np.where(gap, 0.0, cut.after - linear)
         for i, one in enumerate(part):
-            own, scale = cut.series == i, change(one.values[one.lookback : one.values.size - held], model.seasons[0])
+            own, scale = cut.series == i, _usual_change(model, one, held)
             if not own.any() or not scale > 0:
                 continue
             x, y = moves[:, own].reshape(len(naives), -1) / scale, goal[own].ravel() / scale  # (naives, windows x horizon)
@@ -254,9 +254,21 @@ def cut_windows(model: Forecasts, series: list[Series], back: int, held: int, mo
     return Windows(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
+def cut_judged(model: Forecasts, series: list[Series], held: int, most: int) -> Windows:
+    """Windows of the held-out steps, of the series that changed before: of others nobody knows what a large error is."""
+    windows = cut_windows(model, series, held, 0, most)
+    return windows.take(np.array([_usual_change(model, part, held) > 0 for part in series])[windows.series])
+
+
+def _usual_change(model: Forecasts, series: Series, held: int) -> float:
+    """Over a season before the held-out steps; over a step where each season is the same. Zero: it does not change."""
+    values = series.values[series.lookback : series.values.size - held]
+    return change(values, model.seasons[0]) or change(values, 1)
+
+
 def scales(model: Forecasts, series: list[Series], held: int) -> np.ndarray:
     """How much each series changes over a season before the held-out steps, (series,); never zero."""
-    found = np.array([change(part.values[part.lookback : part.values.size - held], model.seasons[0]) for part in series])
+    found = np.array([_usual_change(model, part, held) for part in series])
     usual = float(np.median(found[found > 0])) if (found > 0).any() else 1.0
     return np.maximum(found, 1e-6 * usual)
 

@@ -67,22 +67,22 @@ def sum_windows(
     total, least = Sums.zeros(lookback, horizon), least_known(series)
     windows = 0
     for part, (start, stop) in zip(series, spans, strict=True):
-        told = part.values[part.lookback : part.lookback + max(stop, 0)]
-        scale = change(told, season)
-        if not scale > ROUNDING * np.abs(told).max(initial=0):
+        scale = change(part.values[part.lookback : part.lookback + max(stop, 0)], season)
+        if not scale > 0:
             continue  # repeats itself: nothing to learn
         for values, known in window_blocks(part, lookback, horizon, start, stop, stride):
             weight = (known[:, :lookback].mean(axis=1), known[:, lookback:].mean(axis=1))
             kept = np.minimum(*weight) >= least if not known.all() else slice(None)
-            moved = values[kept] - values[kept, lookback - 1 : lookback]
+            moved, share = values[kept] - values[kept, lookback - 1 : lookback], (weight[0] * weight[1])[kept]
             seen, after = moved[:, :lookback], moved[:, lookback:]
             own = np.maximum(_changes(seen, season), FLOOR * scale)
-            for k, root in enumerate(np.sqrt(weight[0] * weight[1])[kept] / s for s in (own, scale)):
+            told = np.sqrt(share) * seen.any(axis=1)  # of what follows a standstill, such as an opening, no kernel knows
+            for k, root in enumerate(told / s for s in (own, scale)):
                 a, b = seen * root[:, None], after * root[:, None]
                 total.seen[k] += a.T @ a
                 total.both[k] += a.T @ b
                 total.next[k] += (b * b).sum(axis=0)
-                total.weight[k] += (weight[0] * weight[1])[kept].sum()
+                total.weight[k] += share.sum()
             windows += len(moved)
     return replace(total, windows=windows)
 
@@ -95,7 +95,8 @@ def least_known(series: Sequence[Series]) -> float:
 
 def change(values: np.ndarray, season: int) -> float:
     """Root mean square of what changes over a season; over a step where the series is not longer than a season."""
-    return float(_changes(values[None], season)[0]) if len(values) > 1 else 0.0
+    found = float(_changes(values[None], season)[0])
+    return found if found > ROUNDING * np.abs(values).max(initial=0) else 0.0
 
 
 def _changes(values: np.ndarray, season: int) -> np.ndarray:
