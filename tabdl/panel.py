@@ -18,11 +18,6 @@ EVEN = 1.13  # of the shortest distance in a series; months differ by less
 FEWEST_EVEN = 4  # distances that tell of a frequency
 LONG = 12  # distances on end that are no chance
 GOOD_PART = 0.1  # of the time of a series
-FEWEST_BESIDE = 20  # values that tell what is far from them
-SPIKES = (  # share of the values, at each end, that a range leaves out; ranges beyond its ends; steps on end; times at most
-    (0.01, 3.0, 2, None),
-    (0.05, 10.0, None, 2),  # a sensor that was stuck
-)
 
 
 @dataclass(frozen=True)
@@ -267,24 +262,3 @@ def _check_density(calendar: Calendar, steps: np.ndarray, rows: int, cells: Mapp
             f"expected rows for most steps of {calendar.frequency}, received {rows} rows for {steps.sum()} steps, the longest in "
             f"{name_series({c: v[at] for c, v in cells.items()})}; aggregate to longer steps, or check the column of times"
         )
-
-
-def find_spikes(values: np.ndarray) -> np.ndarray:
-    """(steps,) bool: a value or two on end far beyond all but a hundredth of the series, or some further still once or twice.
-
-    Such as errors of a sensor. values: (steps,), NaN for gaps. What ends a series may be a new level, and counts as none.
-    """
-    found, known = np.zeros(len(values), bool), np.flatnonzero(np.isfinite(values))
-    if len(known) < FEWEST_BESIDE:
-        return found
-    seen = values[known]
-    for share, ranges, longest, times in SPIKES:
-        out = max(1, int(share * len(seen)))
-        low, high = np.partition(seen, (out, len(seen) - 1 - out))[[out, len(seen) - 1 - out]]
-        reach = ranges * (high - low)
-        away = (seen < low - reach) | (seen > high + reach) if reach > 0 else np.zeros(len(seen), bool)
-        turns = np.flatnonzero(np.diff(away, prepend=False, append=False)).reshape(-1, 2)  # begin and end of each run
-        for begin, end in turns if times is None or len(turns) <= times else ():
-            if end < len(seen) and end - begin <= (longest or end):
-                found[known[begin:end]] = True
-    return found

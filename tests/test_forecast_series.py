@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import datetime
 import re
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from waves import HORIZON, STEPS, fit, table
 
 import tabdl
 from tabdl.errors import ParameterError
-
-STEPS, HORIZON = 100, 5
-
-
-def table(size: float = 1.0, names: tuple[Any, ...] = (1, 2)) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    parts = []
-    for name, level in zip(names, (5.0, 8.0), strict=True):
-        values = size * (level + np.sin(np.arange(STEPS) * 2 * np.pi / 7) + 0.2 * level * rng.normal(size=STEPS))
-        parts.append(pd.DataFrame({"id": name, "t": pd.date_range("2024-01-01", periods=STEPS), "y": values}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def fit(rows: pd.DataFrame, **params: Any) -> Any:
-    return tabdl.RidgeForecaster(**{"horizon": HORIZON, "time": "t", "id": "id", "target": "y"} | params).fit(rows)
 
 
 @pytest.mark.parametrize("size", [1e-3, 1.0, 1e5])
@@ -172,32 +157,3 @@ def test_the_last_steps_begin_where_targets_are_known() -> None:
     model = tabdl.RidgeForecaster(**DAYS | {"lookback": 7, "season": 7}).fit(gappy)
     assert model.recent_.steps.tolist() == [37] * 3
     pd.testing.assert_frame_equal(model.predict(), model.predict(gappy))
-
-
-@pytest.mark.parametrize("size", [50.0, 1e6])
-def test_a_spike_is_a_gap(size: float) -> None:
-    """A wave of 2 to 14 in which a sensor once says something else."""
-    rows = table()
-    spiked, gappy = rows.copy(), rows.copy()
-    spiked.loc[STEPS - 8, "y"], gappy.loc[STEPS - 8, "y"] = size, np.nan
-    expected = fit(gappy).predict()
-    with pytest.warns(UserWarning, match=re.escape(f"{size:g} at 2024-04-02 00:00:00 of series id=1; if such")):
-        model = fit(spiked)
-    pd.testing.assert_frame_equal(model.predict(), expected)
-    pd.testing.assert_frame_equal(fit(rows).predict(spiked), fit(rows).predict(gappy))
-    assert spiked.loc[STEPS - 8, "y"] == size
-
-
-def test_a_spike_that_a_known_column_tells_of_is_none() -> None:
-    rows = table().assign(event=None)
-    rows["y"] = rows["y"].where(rows.index % STEPS != 60, 90.0)
-    told = rows.assign(event=rows["event"].mask(rows.index % STEPS == 60, "fair"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        model = fit(told, known="event")
-    ahead = pd.DataFrame({"id": 1, "t": pd.date_range("2024-04-10", periods=HORIZON), "event": ["", "", "fair", "", ""]})
-    ahead["event"] = ahead["event"].replace("", None)
-    found = model.predict(told[told["id"] == 1], ahead)["mean"]
-    assert found[2] > 5 * found[1]
-    with pytest.warns(UserWarning, match="takes 2 of 200 values of the target for gaps"):
-        fit(rows.assign(event=np.where(rows.index % 7 == 0, "fair", "no")), known="event")

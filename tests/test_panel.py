@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tabdl.errors import SchemaError
-from tabdl.panel import Panel, find_spikes, make_panel, name_series
+from tabdl.panel import Panel, make_panel, name_series
 from tabdl.times import Calendar, read_times
 
 HOUR = 3_600_000_000
@@ -199,50 +199,3 @@ def test_ids_in_messages_are_plain() -> None:
 def test_times_of_another_kind_than_in_fit(frame: pd.DataFrame) -> None:
     with pytest.raises(SchemaError, match="expected times without a time zone as in fit, received times"):
         panel_of(frame, calendar=panel_of(stores()).calendar)
-
-
-WAVE = np.sin(np.arange(120) * 2 * np.pi / 7)
-
-
-@pytest.mark.parametrize("size", [12.0, -12.0, 1e6])
-@pytest.mark.parametrize("steps", [[0], [50], [50, 51], [50, 53], [118]])
-def test_values_alone_far_beyond_the_others_are_spikes(steps: list[int], size: float) -> None:
-    values = WAVE.copy()
-    if len(steps) == 2 and steps[1] == 53:
-        values[51] = np.nan  # a gap beside it
-        steps = steps[:1]
-    values[steps] = size
-    for factor in (1e-9, 1.0, 1e9):
-        expected = steps if len(steps) == 1 or size == 1e6 else []  # two of 120 have to be further
-        assert np.flatnonzero(find_spikes(factor * values)).tolist() == expected
-    values = np.tile(WAVE, 2)
-    values[[50, 51]] = size  # a hundredth of the others may be as far
-    assert np.flatnonzero(find_spikes(values)).tolist() == [50, 51]
-
-
-@pytest.mark.parametrize("begin", [0, 60, 100])
-def test_a_sensor_that_was_stuck_shows_nothing(begin: int) -> None:
-    values = WAVE.copy()
-    values[begin : begin + 5] = 9_999.0
-    assert np.flatnonzero(find_spikes(values)).tolist() == list(range(begin, begin + 5))
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        np.where(np.arange(120) < 119, WAVE, 1e6),  # the last one may be a new level
-        np.where(np.arange(1200) // 3 == 200, 10.0, np.resize(WAVE, 1200)),  # an event of three steps
-        np.where(np.arange(1200) >= 1195, 1e6, np.resize(WAVE, 1200)),
-        np.where(np.arange(1200) % 40 == 7, 1e3 + np.arange(1200), np.resize([0.0, 1.0], 1200)),  # rare, but usual
-        np.where(np.arange(120) % 40 == 5, 15.0, WAVE),  # three of 120 are usual
-        np.where(np.arange(120) % 40 == 5, 50.0, WAVE),
-        np.where(np.arange(120) % 50 == 5, 50.0, 0.0),  # where all others are equal, nothing is far
-        np.exp(0.1 * np.arange(120)),
-        np.where(np.arange(120) == 50, 5.0, WAVE),
-        np.array([0.0, 1.0, 0.0, 1e6, 0.0, 1.0]),  # too few to tell
-        np.full(50, np.nan),
-        np.zeros(0),
-    ],
-)
-def test_new_levels_events_and_rare_orders_are_no_spikes(values: np.ndarray) -> None:
-    assert not find_spikes(values).any()

@@ -22,7 +22,7 @@ def score_forecasts(forecaster: Any, table: Any, history: Any) -> float:
     roles, past, horizon = forecaster.roles_, forecaster._read(history), forecaster.horizon_
     targets, unit = len(roles.targets), forecaster.changes_ if history is None else None
     unit = changes(past.panel, targets) if unit is None else unit
-    came = read_history(table, roles, past.covariates, past.panel.calendar, "score").panel
+    came = read_history(table, roles, past.covariates, past.panel.calendar, "score", anomalies=True).panel
     number = {key: i for i, key in enumerate(came.keys)}
     kept = [i for i, key in enumerate(past.panel.keys) if key in number]
     scores = np.zeros(0)

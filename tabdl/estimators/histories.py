@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from tabdl.anomalies import find_closures, find_spikes
 from tabdl.encoding.covariates import Covariates
 from tabdl.encoding.windows import fill_gaps
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import parse_numbers
-from tabdl.panel import Panel, find_spikes, first_known, group_rows, make_panel, name_series
+from tabdl.panel import Panel, first_known, group_rows, make_panel, name_series
 from tabdl.timeline import as_names, with_index
 from tabdl.times import Calendar, TimeType, read_times
 
@@ -146,8 +147,13 @@ def read_targets(frame: Frame, names: Sequence[str]) -> np.ndarray:
     return np.stack(parts, axis=1)
 
 
-def read_history(table: Any, roles: Roles, covariates: Covariates | None, calendar: Calendar | None, what: str) -> History:
-    """covariates, calendar: of an earlier table, which this one must fit; None: learned from this one."""
+def read_history(
+    table: Any, roles: Roles, covariates: Covariates | None, calendar: Calendar | None, what: str, anomalies: bool = False
+) -> History:
+    """covariates, calendar: of an earlier table, which this one must fit; None: learned from this one.
+
+    anomalies: leave them in the targets.
+    """
     names = [name for name in roles.names if calendar is None or name not in roles.static]
     frame, times, type = read_rows(table, roles, names, calendar, what, roles.static)
     targets = read_targets(frame, roles.targets)
@@ -159,7 +165,8 @@ def read_history(table: Any, roles: Roles, covariates: Covariates | None, calend
     numbers = np.concatenate([targets, features], axis=1)
     ids = {name: frame.columns[name] for name in roles.ids}
     panel = make_panel(times, type, ids, numbers, [*roles.targets, *learned.owners], calendar)
-    panel = _without_spikes(panel, roles, learned.first(len(roles.known)).width, what if covariates is None else None)
+    if not anomalies:
+        panel = _without_anomalies(panel, roles, learned.first(len(roles.known)).width, what)
     static = read_static(frame, roles, frame.rows)
     kept = _with_values(panel, roles.targets, what)
     if len(kept) < len(panel):
@@ -177,34 +184,51 @@ def _check_known(names: Sequence[str], owners: Sequence[str], features: np.ndarr
             )
 
 
-def _without_spikes(panel: Panel, roles: Roles, known: int, what: str | None) -> Panel:
-    """Gaps in the place of spikes of the targets, but for those that known features, `known` columns, may tell of.
+def _without_anomalies(panel: Panel, roles: Roles, known: int, what: str) -> Panel:
+    """Gaps in the place of spikes and closures of the targets, but for those that known features, `known` columns, may tell of.
 
     A spike of a hundred times the others, squared, would be all that a linear kernel learns. what: the table's name in a warning.
     """
-    values, gone = [], []
+    values: list[np.ndarray] = []
+    gone: dict[str, list[tuple[int, int, float]]] = {"spikes": [], "closures": []}
     for i, part in enumerate(panel.values):
         told, cleaned = part[:, len(roles.targets) : len(roles.targets) + known], part.copy()
         for k in range(len(roles.targets)):
-            spikes = find_spikes(part[:, k])
-            usual = told[np.isfinite(part[:, k]) & ~spikes]
-            for step in np.flatnonzero(spikes):
-                if np.isclose(usual, told[step], equal_nan=True).all(axis=1).any():
-                    cleaned[step, k] = np.nan
-                    gone.append((i, step, part[step, k]))
+            for kind, find in (("spikes", find_spikes), ("closures", find_closures)):
+                there = find(part[:, k])
+                usual = np.isfinite(part[:, k]) & ~there & ((part[:, k] != 0) | (kind == "spikes"))
+                there[there] = ~_tells(told[there], told[usual])
+                cleaned[there, k] = np.nan
+                gone[kind] += [(i, step, part[step, k]) for step in np.flatnonzero(there)]
         values.append(cleaned)
-    if gone and what:
-        i, step, value = gone[0]
-        time = panel.calendar.show(int(panel.starts[i] + panel.calendar.frequency.step * step))
-        cells = int(panel.steps.sum()) * len(roles.targets)
-        warnings.warn(
-            f"{what}: takes {len(gone)} of {cells} values of the target for gaps, as they stand alone far beyond the others of "
-            f"their series: {value:g} at {time} of {panel.name(i)}{', ...' if len(gone) > 1 else ''}; if such values will "
-            "come again, name a column that tells of them in known=",
-            UserWarning,
-            stacklevel=5,  # whoever calls fit
-        )
-    return replace(panel, values=values) if gone else panel
+    for kind, cells in gone.items():
+        if cells:
+            _tell_anomalies(panel, len(roles.targets), kind, cells, what)
+    return replace(panel, values=values) if any(gone.values()) else panel
+
+
+def _tells(told: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """(steps,) bool: where known features are what they are at none of the usual steps; both (steps, features)."""
+    low, high = np.fmin.reduce(usual, initial=np.nan), np.fmax.reduce(usual, initial=np.nan)
+    gaps, usual_gaps = np.isnan(told), np.isnan(usual)
+    other = (told < low) | (told > high) | (gaps & ~usual_gaps.any(axis=0)) | (~gaps & usual_gaps.all(axis=0))
+    return other.any(axis=1)
+
+
+def _tell_anomalies(panel: Panel, targets: int, kind: str, cells: list[tuple[int, int, float]], what: str) -> None:
+    i, step, value = cells[0]
+    time = panel.calendar.show(int(panel.starts[i] + panel.calendar.frequency.step * step))
+    reason, example = {
+        "spikes": ("as they stand alone far beyond the others of their series", f"{value:g} at"),
+        "closures": ("as so many zeros on end are nowhere else in their series", "from"),
+    }[kind]
+    warnings.warn(
+        f"{what}: takes {len(cells)} of {int(panel.steps.sum()) * targets} values of the target for gaps, {reason}: {example} "
+        f"{time} of {panel.name(i)}{', ...' if len(cells) > 1 else ''}; if such values will come again, name a column that tells "
+        "of them in known=",
+        UserWarning,
+        stacklevel=6,  # whoever calls fit or predict
+    )
 
 
 def _with_values(panel: Panel, targets: Sequence[str], what: str) -> list[int]:
