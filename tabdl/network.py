@@ -41,7 +41,6 @@ class Network(Parameters):
         0,
     )  # that small tables have at least, while these are no more than so many steps
     batch_of_few: ClassVar[int] = 32  # rows in a step, where batch_size="auto" and there are 1,000 or fewer
-    fewest_rows: ClassVar[int] = 1  # in a step, whatever batch_size says: batch norm of two rows learns nothing
     one_for_all_members: ClassVar[bool] = False  # whether the network itself has the members, as TabM's do
     folds_apart: ClassVar[bool] = False  # whether folds are learned one after the other: one alone keeps all cores busy
     steady: ClassVar[float] = 1.0  # factor of the learning rate where no schedule tames it, in `partial_fit`

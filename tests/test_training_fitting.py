@@ -8,6 +8,7 @@ import pytest
 
 import tabdl
 from tabdl.errors import ParameterError
+from tabdl.training import fitting
 from tabdl.training.fitting import make_settings
 
 
@@ -103,3 +104,25 @@ def test_categories_without_a_word_to_say_are_given_up_by_fit_and_not_by_partial
     assert moved(model) > 0
     assert moved(model.fit(X, y)) == 0, "a warm start looks again"
     assert moved(model.set_params(unseen=0.5).fit(X, y)) > 0
+
+
+@pytest.mark.parametrize(
+    "model, least",
+    [
+        (tabdl.InceptionClassifier(depth=1, width=2), 8),
+        (tabdl.LITEClassifier(width=2), 8),
+        (tabdl.CNNClassifier(width=2, residual=False), 8),
+        (tabdl.CNNClassifier(width=2), 1),
+        (tabdl.ResNetClassifier(width=4, blocks=1), 8),
+        (tabdl.ResNetClassifier(width=4, blocks=1, norm="layer"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if not isinstance(value, int) else str(value),
+)
+def test_batch_norm_sees_eight_rows_or_more(model, least, monkeypatch):
+    plans, plain = [], fitting.Plan.of
+    monkeypatch.setattr(fitting.Plan, "of", lambda *args, **told: plans.append(plain(*args, **told)) or plans[-1])
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(17, 6, 1)) if "series" in model.reads or hasattr(model, "channels_first") else rng.normal(size=(17, 6))
+    model.set_params(batch_size=2, epochs=1, validation_fraction=0.0, random_state=0).fit(X, np.arange(17) % 2)
+    assert {plan.batch >= least for plan in plans} == {True}
+    assert {plan.batch for plan in plans} == {9 if least == 8 else 2}

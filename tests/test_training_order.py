@@ -36,6 +36,17 @@ def test_every_row_once_for_any_shape(rows, batch_size):
     check(rows, batch_size)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 8, 9, 30])
+@pytest.mark.parametrize("rows", [3, 8, 9, 15, 16, 17, 100, 1_033, 5_000])
+def test_a_step_has_its_least_rows(rows, batch_size):
+    plan = Plan.of(rows, batch_size, least=8)
+    assert plan.batch >= min(rows, 8)
+    order, keep = plan.order(3, 7)
+    np.testing.assert_array_equal(np.sort(order[keep == 1]), np.arange(rows))
+    if rows % batch_size == 0 and batch_size >= 8:
+        assert plan == Plan.of(rows, batch_size)
+
+
 def test_order_is_a_pure_function_of_seed_and_epoch():
     plan = Plan.of(200, 16)
     first = plan.order(1, 4)[0]

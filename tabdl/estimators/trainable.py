@@ -28,7 +28,7 @@ class Trainable(Parameters):
     batch_size: int | str = param(
         "auto",
         "most rows in a step; 'auto': 32 below 1,000 rows (16 of LITE), then 64, 128, 256 up to 100,000 and 1,024 above; "
-        "'full': all rows",
+        "'full': all rows; at least 8 with batch norm, which learns nothing of two rows",
         low=1,
         options=("auto", "full"),
     )

@@ -23,7 +23,6 @@ class Inception(SequenceNetwork):
     defaults = {"learning_rate": 1e-3, "patience": 1_000}
     automatic_training = (1_000, 12)
     most_epochs = 1_000
-    fewest_rows = 8
 
     def forward(self, inputs: Inputs) -> Any:
         x, mask = inputs.sequence, inputs.mask

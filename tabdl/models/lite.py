@@ -27,7 +27,6 @@ class LITE(SequenceNetwork):
     most_epochs = 1_000
     epochs_of_few = (200, 5_000)  # 300 rows, those left out judge: accuracy .740 in 63 epochs, .763 in 125, .787 in 250
     batch_of_few = 16  # as good as 32 on rows left out of small sets, in half the time
-    fewest_rows = 8
 
     def forward(self, inputs: Inputs) -> Any:
         temporal, x, mask = layers.temporal, inputs.sequence, inputs.mask

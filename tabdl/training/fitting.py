@@ -24,6 +24,7 @@ from tabdl.training.train import Copy, Settings, Validation, train
 
 Arrays = dict[str, np.ndarray]
 MEMORABLE = 50_000  # rows from which a network that compares rows picks what it keeps
+LEAST_NORMALISED = 8  # rows in a step of a network with batch norm
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def _batch_size(estimator: Any, rows: int) -> int:
     asked = estimator.batch_size
     if isinstance(asked, str):
         asked = rows if asked == "full" else automatic_batch_size(rows, estimator.batch_of_few)
-    return max(int(asked), estimator.fewest_rows)
+    return int(asked)
 
 
 def _epochs(estimator: Any, steps: int, blocks: Blocks | None) -> int:
@@ -101,16 +102,18 @@ def make_settings(
     *,
     fold: tuple[int, int] = (0, 1),
     fewest: int | None = None,
+    least: int = 1,
     going_on: bool = False,
     blocks: Blocks | None = None,
 ) -> Settings:
     """Parameters of the estimator with every 'auto' made a number; with `blocks`, each of these is an epoch of the training.
 
     fold: number of this one, and how many are trained one after the other. fewest: rows of the copy that has the fewest.
-    going_on: whether the network is that of an earlier, maybe larger, table.
+    least: rows in a step, whatever `batch_size` says. going_on: whether the network is that of an earlier, maybe larger, table.
     """
     context = estimator.network_params().get("context", 0)
-    plan = Plan.of(rows, _batch_size(estimator, rows if blocks is None else blocks.rows), context, fewest, repeat=going_on)
+    batch_size = _batch_size(estimator, rows if blocks is None else blocks.rows)
+    plan = Plan.of(rows, batch_size, context, fewest, repeat=going_on, least=least)
     return Settings(
         plan=plan,
         epochs=1 if partial else _epochs(estimator, plan.steps * plan.chunks, blocks),
@@ -203,7 +206,9 @@ def fit_network(
     target: "target" (rows, columns) and "weight" (rows,). seeds: one a copy, those of the first source first.
     """
     program, network = get_program(estimator, estimator.encoder_.spec, estimator.target_.head)
-    runs = _runs(estimator, network, sources, target, seeds, start, partial)
+    normalises = any(type(layer).__name__ == "BatchNormalization" for layer in program.model.layers)
+    least = LEAST_NORMALISED if normalises else 1
+    runs = _runs(estimator, network, sources, target, seeds, start, partial, least)
     for run in runs:
         run.checkpoint.read()  # refuses that of another fit before any fold is trained
     clock = Clock(estimator.time_limit, len(runs))
@@ -212,9 +217,16 @@ def fit_network(
 
 
 def _runs(
-    estimator: Any, network: Any, sources: list[Source], target: Arrays, seeds: list[int], start: Arrays | None, partial: bool
+    estimator: Any,
+    network: Any,
+    sources: list[Source],
+    target: Arrays,
+    seeds: list[int],
+    start: Arrays | None,
+    partial: bool,
+    least: int,
 ) -> list[Run]:
-    """All sources in one run, or each in its own; these share their compiled steps."""
+    """All sources in one run, or each in its own; these share their compiled steps. least: rows in a step."""
     counts = [len(target["target"]) if s.rows is None else len(s.rows) for s in sources]
     parts = len(sources) if estimator.folds_apart else 1
     files = [None] * parts if partial else checkpoint_files(estimator, parts) or [None] * parts
@@ -226,7 +238,7 @@ def _runs(
         begun = start
         if start is not None and parts > 1:
             begun = {k: v[own] if copies > 1 else v[i] for k, v in start.items()}
-        told = {"fold": (i, parts), "fewest": fewest, "going_on": start is not None, "blocks": blocks}
+        told = {"fold": (i, parts), "fewest": fewest, "least": least, "going_on": start is not None, "blocks": blocks}
         settings = make_settings(estimator, rows, seeds[i * copies], partial, **told)
         mark = "" if path is None else _mark(network, settings, given, target, seeds[own], begun)
         runs.append(Run(given, seeds[own], begun, settings, Checkpoint(path, mark), partial))

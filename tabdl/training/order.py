@@ -27,16 +27,19 @@ class Plan:
     context: int = 0
 
     @classmethod
-    def of(cls, rows: int, batch_size: int, context: int = 0, fewest: int | None = None, repeat: bool = False) -> Plan:
+    def of(
+        cls, rows: int, batch_size: int, context: int = 0, fewest: int | None = None, repeat: bool = False, least: int = 1
+    ) -> Plan:
         """At most `batch_size` rows a step, every row once an epoch.
 
         fewest: rows of the smallest table that it should serve. repeat: whether a context may be larger than the table.
+        least: rows in a step, even if these are more than `batch_size`; all where there are fewer.
         """
         fewest = rows if fewest is None else fewest
         others = fewest // 2 if repeat and context >= fewest else context
         if context and not 0 < others < fewest:
             raise ParameterError(f"context={context} expects more than {context} training rows, received {fewest}; lower it")
-        steps = math.ceil(rows / min(batch_size, fewest - others))
+        steps = min(math.ceil(rows / min(batch_size, fewest - others)), max(rows // least, 1))
         chunks = math.ceil(steps / CHUNK)
         steps = math.ceil(steps / chunks)
         batch = math.ceil(rows / (steps * chunks))
