@@ -18,7 +18,7 @@ import numpy as np
 from tabdl import models
 from tabdl.errors import ParameterError, SchemaError, TabdlError
 from tabdl.frames import read_frame
-from tabdl.panel import group_rows
+from tabdl.panel import group_rows, only_known
 from tabdl.schema import Schema
 from tabdl.scoring import held_out_scores, infer_task
 from tabdl.tablefiles import is_parquet, is_table, read_chunks, read_table
@@ -107,7 +107,10 @@ def read_rows(
         if name not in table.columns:
             raise SchemaError(f"{path} has no column {name!r}{_nearest(name, table.columns)}")
     if ids:
-        table[target] = table[target].groupby(series_of(table, ids)).transform("first")
+        columns = read_frame(table, only=[*ids, target]).columns
+        remedy = "to forecast it, add --horizon STEPS"
+        codes, at = only_known(f"the target {target!r}", columns.pop(target), columns, remedy)
+        table[target] = table[target].iloc[at[codes]].set_axis(table.index)
     present = table[target].notna()
     if not present.any():
         raise SchemaError(f"the target {target!r} is missing in all {len(table)} rows of {path}; choose another column")

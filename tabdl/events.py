@@ -23,7 +23,7 @@ def event_windows(
     id: str | Sequence[str] | None = None,
     within: int,
     lookback: int,
-    columns: Sequence[str] | None = None,
+    columns: str | Sequence[str] | None = None,
     step: int = 1,
 ) -> tuple[pd.DataFrame, pd.Series]:
     """Windows of the past, and whether an event follows: what a classifier of series needs to warn ahead.
@@ -31,7 +31,8 @@ def event_windows(
     Steps have the frequency that the times of the table have. For each origin, a row with a full lookback behind it, X holds the
     last `lookback` steps up to and with the origin, and y whether the event happens in one of the `within` steps after it. An
     origin with a step ahead that is not known (a gap, a missing row, the end of the table) is left out. Cross-validate with
-    `RollingOrigin(horizon, gap=within, time=time)`: y of an origin is known only `within` steps later.
+    `RollingOrigin(horizon, gap=within, time=time)`: y of an origin is known only `within` steps later. Where series have their
+    rows at other times (one at full hours, one at half), a gap counts the times of all of them: give so many times more.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def event_windows(
         Columns that tell the series apart; None when there is one series.
     within, lookback : int
         Steps ahead and steps behind, 1 or more.
-    columns : sequence of str or None, default=None
+    columns : str, sequence of str or None, default=None
         Channels; all columns of numbers or truth values, the event among them, when None.
     step : int, default=1
         Steps between the origins of a series; the last usable one is always among them when all rows are known.
@@ -74,7 +75,8 @@ def event_windows(
         if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
             raise ParameterError(f"event_windows({name}={value!r}): expected a whole number of steps, 1 or more")
     table, keys = with_index(as_pandas(table), time), [*as_names(id), time]
-    check_columns(table, [event, *(columns or [])])
+    channels = _channels(table, keys) if columns is None else as_names(columns)
+    check_columns(table, [event, *channels])
     line = Timeline.read(table, time, id)
     happens = _known_ahead(line.grid(_truth(table, event)), within)  # (series, steps)
     series, origin = _origins(line, happens, lookback, step)
@@ -85,7 +87,6 @@ def event_windows(
             "longest series; take a shorter lookback or within"
         )
     windows = origin[:, None] + np.arange(1 - lookback, 1)  # (origins, lookback)
-    channels = _channels(table, keys) if columns is None else list(columns)
     cells = {name: list(line.grid(numbers_in(table, name))[series[:, None], windows]) for name in channels}
     rows = line.rows()[series, origin]
     index = pd.MultiIndex.from_frame(table[keys].iloc[rows]) if len(keys) > 1 else pd.Index(table[time].iloc[rows], name=time)

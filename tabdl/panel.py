@@ -128,6 +128,22 @@ def first_known(cells: np.ndarray, codes: np.ndarray, first: np.ndarray) -> tupl
     return at, (values >= 0) & (values != values[at[codes]])
 
 
+def only_known(what: str, cells: np.ndarray, ids: Mapping[str, np.ndarray], remedy: str) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the series of each row, and for each series a row with its known cell; an error where a series has several.
+
+    what: the column, in the message, which ends with the remedy.
+    """
+    codes, first = group_rows(ids, len(cells))
+    at, other = first_known(cells, codes, first)
+    if other.any():
+        row = int(np.argmax(other))
+        found = name_series({name: column[row] for name, column in ids.items()})
+        raise SchemaError(
+            f"{what}: expected one value a series, received {cells[at[codes[row]]]!r} and {cells[row]!r} in {found}; {remedy}"
+        )
+    return codes, at
+
+
 @dataclass(frozen=True)
 class Places:
     """Of rows in any order on the grids of their series.

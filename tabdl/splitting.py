@@ -31,7 +31,8 @@ class RollingOrigin:
     step : int or None, default=None
         Steps from one origin to the next; `horizon` when None, so that test parts do not overlap.
     gap : int, default=0
-        Steps left out before each origin. Rows whose y is known only h steps later need gap=h.
+        Steps left out before each origin. Rows whose y is known only h steps later need gap=h; more where series have their
+        rows at other times.
     lookback : int or None, default=None
         Steps to train on, a rolling window; everything before the origin when None.
     time : str or None, default=None

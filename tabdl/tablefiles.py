@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TABLE = re.compile(r"\.(csv|tsv|txt|parquet|pq)(\.(gz|bz2|xz|zip))?$", re.IGNORECASE)
-DIALECT_LINES = 200  # of a CSV file, that tell how it is written
 _DIALECT_LINES = 200  # of a CSV file, that tell how it is written
 _SEPARATORS = ("\t", ";", "|")
 _LEADING_ZERO = r"\s*0\d+\s*"

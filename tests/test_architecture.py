@@ -21,7 +21,7 @@ MOST_LINES, MOST_FUNCTION_LINES = 400, 40
 LAYERS = (  # a file imports only from its own layer or lower ones
     {
         *("errors", "params", "frames", "cells", "quantiles", "credibility", "archive", "parquet", "series", "accuracy"),
-        *("pictures", "times", "seasons", "panel"),
+        *("pictures", "times", "seasons", "panel", "anomalies"),
     },
     {"inference", "schema", "spec", "encoding", "targets", "timeline", "splitting", "events"},
     {"backends", "layers"},

@@ -90,3 +90,12 @@ def test_options_that_do_not_fit(folder: Path, options: list[str], says: str) ->
     result = run("fit", folder / "t.csv", "--target", "label", "--out", folder / "other.tabdl", *options)
     assert result.exit_code == 2
     assert says in " ".join(result.output.split())
+
+
+def test_a_target_that_varies_within_series_is_no_label(folder: Path, tmp_path: Path) -> None:
+    options = ["--target", "heat", "--id", "who", "--time", "at", *ROCKET, "--out", tmp_path / "m.tabdl"]
+    result = run("fit", folder / "t.csv", *options)
+    assert result.exit_code == 1
+    says = " ".join(result.output.split())
+    assert "'heat': expected one value a series, received" in says
+    assert says.endswith("to forecast it, add --horizon STEPS")

@@ -91,6 +91,7 @@ def test_channels_are_the_numbers_or_those_that_are_named():
     table = ONE.assign(name="text", flag=True, n=pd.array([1] * 8, "Int64"))
     assert event_windows(table, "alarm", time="t", within=1, lookback=1)[0].columns.tolist() == ["x", "alarm", "flag", "n"]
     assert event_windows(table, "alarm", time="t", within=1, lookback=1, columns=["x"])[0].columns.tolist() == ["x"]
+    assert event_windows(table, "alarm", time="t", within=1, lookback=1, columns="x")[0].columns.tolist() == ["x"]
 
 
 def test_other_tables_give_the_same_windows():

@@ -16,7 +16,7 @@ from tabdl.encoding.windows import fill_gaps
 from tabdl.errors import ParameterError, SchemaError, TargetError
 from tabdl.frames import Frame, read_frame
 from tabdl.inference import parse_numbers
-from tabdl.panel import Panel, first_known, group_rows, make_panel, name_series
+from tabdl.panel import Panel, group_rows, make_panel, only_known
 from tabdl.timeline import as_names, with_index
 from tabdl.times import Calendar, TimeType, read_times
 
@@ -117,6 +117,8 @@ def read_rows(
     calendar: of an earlier table. what: the table's name in messages.
     """
     table = with_index(table, roles.time)
+    if getattr(table, "shape", (1,))[0] == 0:
+        raise SchemaError(f"{what}: expected one row a step, received a table without rows")
     frame = read_frame(table, only=[*names, *others])
     missing = [name for name in names if name not in frame.columns]
     if missing:
@@ -199,7 +201,7 @@ def _without_anomalies(panel: Panel, roles: Roles, known: int, what: str) -> Pan
                 usual = np.isfinite(part[:, k]) & ~there & ((part[:, k] != 0) | (kind == "spikes"))
                 there[there] = ~_tells(told[there], told[usual])
                 cleaned[there, k] = np.nan
-                gone[kind] += [(i, step, part[step, k]) for step in np.flatnonzero(there)]
+                gone[kind] += [(i, int(step), float(part[step, k])) for step in np.flatnonzero(there)]
         values.append(cleaned)
     for kind, cells in gone.items():
         if cells:
@@ -254,20 +256,12 @@ def read_static(frame: Frame, roles: Roles, rows: int) -> Frame | None:
     """The static columns with one row a series, in the order in which series first appear; None where these are not told."""
     if not roles.static or not set(roles.static) <= {*frame.columns}:
         return None
-    codes, first = group_rows({name: frame.columns[name] for name in roles.ids}, rows)
-    columns = {}
+    ids, columns = {name: frame.columns[name] for name in roles.ids}, {}
+    remedy = "give it as known= or past= where it changes"
     for name in roles.static:
         cells = frame.columns[name]
-        at, other = first_known(cells, codes, first)
-        if other.any():
-            row = int(np.argmax(other))
-            found = name_series({key: frame.columns[key][row] for key in roles.ids})
-            raise SchemaError(
-                f"static column {name!r}: expected one value a series, received {cells[at[codes[row]]]!r} and {cells[row]!r} "
-                f"in {found}; give it as known= or past= where it changes"
-            )
-        columns[name] = cells[at]
-    return replace(frame.take(first), columns=columns)
+        columns[name] = cells[only_known(f"static column {name!r}", cells, ids, remedy)[1]]
+    return replace(frame.take(group_rows(ids, rows)[1]), columns=columns)
 
 
 def without_gaps(values: np.ndarray) -> np.ndarray:
@@ -317,5 +311,6 @@ def _check_future(found: np.ndarray, there: np.ndarray, panel: Panel, known: Cov
     row = f"a gap in {lacks[0]!r}" if there[i, step] else "no row"
     raise SchemaError(
         f"future: expected {', '.join(map(repr, known.names))} for each of the next {found.shape[1]} steps, received {row} at "
-        f"{time} of {panel.name(int(i))}; add it, or fit without known={lacks[0]!r}"
+        f"{time} of {panel.name(int(i))}; add it, leave out the series in history= if it has ended, or fit without "
+        f"known={lacks[0]!r}"
     )

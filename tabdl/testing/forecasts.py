@@ -181,6 +181,25 @@ def check_refusals(case: ForecastCase) -> None:
     shifted = table.assign(day=table["day"] + pd.to_timedelta(np.where(table.index == 9, 5, 0), unit="h"))
     refuses(SchemaError, "steps of", lambda: new().fit(shifted))
     refuses(ParameterError, "levels", lambda: case.plain.predict(levels=(80,)))
+    for what, call in (
+        ("fit", lambda: new().fit(table[:0])),
+        ("history", lambda: case.plain.predict(table[:0])),
+        ("future", lambda: case.model.predict(future=case.future[:0])),
+    ):
+        refuses(SchemaError, f"{what}: expected one row a step", call)
+
+
+def check_no_worse_than_ridge(case: ForecastCase) -> None:
+    """On held-out steps a forecaster is at least as good as the linear forecast; it is that one where nothing more helps."""
+    from tabdl import RidgeForecaster
+
+    same_params = {name: value for name, value in case.plain.get_params().items() if name in RidgeForecaster.fields}
+    ridge: Any = RidgeForecaster(**same_params).fit(case.table)
+    share = getattr(case.plain, "share_", 0.0)
+    if share:
+        require(case.plain.score_ < ridge.score_, f"a network of share {share:g} should help on held-out steps")
+    else:
+        near(numbers(case.plain.predict()), numbers(ridge.predict()), "without a network the forecast should be the linear one")
 
 
 def check_innocent(case: ForecastCase) -> None:
@@ -212,6 +231,7 @@ FORECAST_PROMISES = (
     check_parameters,
     check_tidy,
     check_kept,
+    check_no_worse_than_ridge,
     check_repeatable,
     check_new_series,
     check_no_look_ahead,
