@@ -104,6 +104,7 @@ build/series/%/.installed: pyproject.toml constraints-series.txt
 	@touch $@
 
 benchmark-series: $(VENV)/.installed-dev $(RIVALS:%=build/series/%/.installed)
+	$(BIN)/python benchmarks/epochs.py
 	$(BIN)/python benchmarks/series.py $(if $(SERIES),--series "$(SERIES)") $(OPTIONS)
 
 clean:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -22,6 +25,17 @@ def own_programs(monkeypatch):
 
 def mlp(**params):
     return tabdl.MLPRegressor(units=(3,), **params)
+
+
+@pytest.mark.parametrize("backend", ["jax", "tensorflow"])
+@pytest.mark.parametrize("most", [0, 10**9])
+def test_mappings_of_memory_are_given_back(backend, most, monkeypatch):
+    cleared = []
+    monkeypatch.setattr(backends, "name", lambda: backend)
+    monkeypatch.setattr(programs, "MOST_MAPPINGS", most)
+    monkeypatch.setitem(sys.modules, "jax", SimpleNamespace(clear_caches=lambda: cleared.append(True)))
+    programs._free_mappings()
+    assert len(cleared) == (backend == "jax" and most == 0 and sys.platform == "linux")
 
 
 def test_what_training_needs_at_run_time_only_shares_the_program():

@@ -7,9 +7,11 @@ second: a search of 200 fits should pay once, not 200 times.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from tabdl.training.losses import make_loss
 from tabdl.training.step import Step
 
 LARGE = 3e10  # rows times weights of a training from which XLA pays: it compiles for seconds, and halves many a step
+MOST_MAPPINGS = 20_000  # of memory; a network and its training take about 240
 KEPT = 32  # programs in memory, of which the least recently used goes first, and compiled functions of one, the oldest first
 
 
@@ -139,6 +142,13 @@ def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if isinstance(value, (list, tuple)) else value
 
 
+def _free_mappings() -> None:
+    """JAX keeps what it compiled, and XLA crashes where Linux has no mapping left for a process: one allows 65,530."""
+    with suppress(OSError), open("/proc/self/maps", "rb") as mappings:
+        if backends.name() == "jax" and sum(1 for _ in mappings) > MOST_MAPPINGS:
+            sys.modules["jax"].clear_caches()
+
+
 def get_program(network: Any, spec: Spec, head: Head) -> tuple[Program, Network]:
     """The shared program for an estimator or network, and the plain network with its own parameters."""
     plain = network_class(type(network))(**network.network_params())
@@ -146,6 +156,7 @@ def get_program(network: Any, spec: Spec, head: Head) -> tuple[Program, Network]
     key = _key(plain, spec, head)
     with _guard:
         if key not in _programs:
+            _free_mappings()
             _programs[key] = Program(plain, spec, head)
         _programs.move_to_end(key)
         while len(_programs) > KEPT:
