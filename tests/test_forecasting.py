@@ -313,7 +313,7 @@ def test_the_calendar_tells_what_a_short_lookback_does_not() -> None:
             SchemaError,
             "others in series store='c'",
         ),
-        ({}, PAST[:0], SchemaError, "0 sample"),
+        ({}, PAST[:0], SchemaError, "fit: expected one row a step, received a table without rows"),
         ({"static": "promo"}, PAST, SchemaError, "static column 'promo': expected one value a series, received 'no' and 'yes'"),
     ],
 )
