@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,11 @@ def describe(model: Any) -> str:
 
 
 def draw(model: Any, table: Any, path: Path) -> str:
-    """Write a picture of the forecasts that follow the table, or say why there is none."""
+    """Write a picture of the forecasts that follow the table of `fit`, or say why there is none."""
     try:
-        model.plot_forecast(path, table, table if model.known else None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # fit has told what it found in this table
+            model.plot_forecast(path, table, table if model.known else None)
     except SchemaError as error:
         if not model.known:
             raise

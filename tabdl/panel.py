@@ -92,8 +92,11 @@ class Panel:
 
 def name_series(cells: Mapping[str, Any]) -> str:
     """For messages."""
-    shown = (f"{column}={str(cell)!r}" if isinstance(cell, str) else f"{column}={cell}" for column, cell in cells.items())
-    return "series " + ", ".join(shown) if cells else "the series"
+    return "series " + ", ".join(f"{column}={_show(cell)}" for column, cell in cells.items()) if cells else "the series"
+
+
+def _show(cell: Any) -> str:
+    return repr(str(cell)) if isinstance(cell, str) else str(cell)
 
 
 def group_rows(ids: Mapping[str, np.ndarray], rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -138,9 +141,8 @@ def only_known(what: str, cells: np.ndarray, ids: Mapping[str, np.ndarray], reme
     if other.any():
         row = int(np.argmax(other))
         found = name_series({name: column[row] for name, column in ids.items()})
-        raise SchemaError(
-            f"{what}: expected one value a series, received {cells[at[codes[row]]]!r} and {cells[row]!r} in {found}; {remedy}"
-        )
+        received = f"{_show(cells[at[codes[row]]])} and {_show(cells[row])}"
+        raise SchemaError(f"{what}: expected one value a series, received {received} in {found}; {remedy}")
     return codes, at
 
 

@@ -91,6 +91,17 @@ def test_one_series_too_short_to_judge(tmp_path: Path) -> None:
     assert result.output.startswith("Forecaster, ")
 
 
+def test_fit_tells_of_a_spike_once(tmp_path: Path) -> None:
+    days = np.arange(60)
+    sales = np.sin(days * 2 * np.pi / 7) + np.where(days == 30, 500, 0)
+    pd.DataFrame({"t": days, "y": sales.round(2)}).to_csv(tmp_path / "s.csv", index=False)
+    options = ["--target", "y", "--horizon", 4, "--time", "t", "--model", "ridge", "--out", tmp_path / "m.tabdl"]
+    result = run("fit", tmp_path / "s.csv", *options)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("takes 1 of 60 values of the target for gaps") == 1
+    assert (tmp_path / "m.png").exists()
+
+
 @pytest.mark.parametrize("source", ["s.csv", "s.parquet"])
 @pytest.mark.parametrize("name", ["p.csv", "p.parquet"])
 def test_predict_writes_what_follows(folder: Path, tmp_path: Path, source: str, name: str) -> None:
